@@ -1,0 +1,149 @@
+#pragma once
+// SPDX-License-Identifier: BSD-3-Clause
+// A quantizer maps real numbers to integer codes and back. Like a rounding it is only the rule:
+//   fit(range, limits)  the grid for values in `range` with codes in `limits`
+//   encode(x, grid, u)  codes, as floats; the library clamps them to the limits afterwards, whatever the rule gives
+//   decode(q, grid)     the values that the codes stand for
+// A rule with these three runs at once: codes in bytes, products in floats of the decoded values. Where it also says
+// `linear = true` (decode is q * grid.step) its products are sums of integers.
+
+#include <fqt/quant/rounding.hpp>
+
+#include <algorithm>
+#include <limits>
+
+namespace fqt {
+
+/// The least and greatest of some real numbers; low <= high.
+struct interval {
+    float low{}, high{};
+
+    constexpr float magnitude() const { return std::max(-low, high); }
+    constexpr interval join(interval other) const { return {std::min(low, other.low), std::max(high, other.high)}; }
+};
+
+/// The least and greatest code.
+struct code_limits {
+    int low{}, high{};
+    friend constexpr bool operator==(code_limits, code_limits) = default;
+};
+
+/// Codes of `bits` bits: symmetric where signed, [-127, 127] at 8 bits; from zero where not, [0, 255]. None for floats.
+constexpr code_limits limits_of(int bits, bool is_signed) {
+    if (bits > 8) return {};
+    if (is_signed) return {1 - (1 << (bits - 1)), (1 << (bits - 1)) - 1};
+    return {0, (1 << bits) - 1};
+}
+
+/// A linear grid: value = code * step. inverse is 1 / step; both are 0 for a tensor of zeros.
+struct grid {
+    float step{}, inverse{};
+};
+
+/// The grid whose step is `step`; steps too small to invert (below 2^-126) count as zero, so every value gets code 0.
+inline grid grid_of(float step) {
+    if (!(step >= std::numeric_limits<float>::min())) return {};
+    return {step, 1.0f / step};
+}
+
+// ---- granularity: which values share a grid ----
+
+struct per_tensor {
+    static constexpr const char* name = "per tensor";
+};
+/// One grid for each output channel.
+struct per_channel {
+    static constexpr const char* name = "per channel";
+};
+/// One grid for each sample of the batch.
+struct per_sample {
+    static constexpr const char* name = "per sample";
+};
+
+template <class G>
+concept granularity = std::same_as<G, per_tensor> || std::same_as<G, per_channel> || std::same_as<G, per_sample>;
+
+// ---- quantizers ----
+
+/// A symmetric linear grid of Bits bits, 2 to 8: step = max|x| / greatest code. Codes are signed, in [-q, q] with
+/// q = 2^(Bits-1) - 1, or, for tensors that cannot be negative, unsigned in [0, 2^Bits - 1].
+template <int Bits, rounding Rounding = nearest, granularity Granularity = per_tensor>
+struct symmetric {
+    static_assert(Bits >= 2 && Bits <= 8, "fqt: symmetric<Bits> takes 2 to 8 bits");
+    static constexpr int bits = Bits;
+    static constexpr bool linear = true;
+    using rounding = Rounding;
+    using granularity = Granularity;
+
+    static grid fit(interval range, code_limits limits) { return grid_of(range.magnitude() / static_cast<float>(limits.high)); }
+    static auto encode(auto x, grid g, auto u) { return Rounding::round(x * g.inverse, u); }
+    static auto decode(auto q, grid g) { return q * g.step; }
+};
+
+/// No quantization: 32-bit floats, the baseline.
+struct real {
+    static constexpr int bits = 32;
+    static constexpr bool linear = false;
+    using rounding = nearest;
+    using granularity = per_tensor;
+
+    static grid fit(interval, code_limits) { return {1.0f, 1.0f}; }
+    static auto encode(auto x, grid, auto) { return x; }
+    static auto decode(auto q, grid) { return q; }
+};
+
+/// A quantizer: see the head of this file.
+template <class Q>
+concept quantizer = requires(interval r, code_limits l, simd::f32x16<arch::generic> x) {
+    Q::fit(r, l);
+    Q::encode(x, Q::fit(r, l), x);
+    { Q::decode(x, Q::fit(r, l)) } -> std::convertible_to<simd::f32x16<arch::generic>>;
+};
+
+// ---- what a rule leaves unsaid ----
+
+/// What the library knows of a quantizer; members that it does not define have the defaults: 8 bits, per tensor, not
+/// linear, and a rounding that is given random numbers.
+template <class Q>
+struct quantizer_traits {
+private:
+    static constexpr int bits_of() {
+        if constexpr (requires { Q::bits; }) return Q::bits;
+        else return 8;
+    }
+    static constexpr bool linear_of() {
+        if constexpr (requires { Q::linear; }) return Q::linear;
+        else return false;
+    }
+    static constexpr bool draws_of() {
+        if constexpr (requires { Q::rounding::draws; }) return Q::rounding::draws;
+        else return true;
+    }
+    static constexpr const char* rounding_name_of() {
+        if constexpr (requires { Q::rounding::name; }) return Q::rounding::name;
+        else return "own rounding";
+    }
+    static auto granularity_of() {
+        if constexpr (requires { typename Q::granularity; }) return typename Q::granularity{};
+        else return per_tensor{};
+    }
+
+public:
+    static constexpr int bits = bits_of();
+    static constexpr bool linear = linear_of(), draws = draws_of(), is_real = std::same_as<Q, real>;
+    static constexpr const char* rounding_name = rounding_name_of();
+    using granularity = decltype(granularity_of());
+    using grid_type = decltype(Q::fit(interval{}, code_limits{}));
+    static_assert(is_real || (bits >= 2 && bits <= 8), "fqt: a quantizer's bits are 2 to 8");
+};
+
+template <class Q>
+inline constexpr bool is_linear = quantizer_traits<Q>::linear;
+template <class Q>
+inline constexpr bool is_real = quantizer_traits<Q>::is_real;
+template <class Q>
+inline constexpr int bits_of = quantizer_traits<Q>::bits;
+template <class Q, class Granularity>
+inline constexpr bool has_granularity = std::same_as<typename quantizer_traits<Q>::granularity, Granularity>;
+
+} // namespace fqt

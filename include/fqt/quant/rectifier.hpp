@@ -1,0 +1,162 @@
+#pragma once
+// SPDX-License-Identifier: BSD-3-Clause
+// A rectifier is an extra loss on one batch normalization. Its backward pass multiplies every gradient, and the noise that
+// earlier gradient quantizers left in it, by the gain r = gamma / sigma; a rectifier shapes these gains. It is only the
+// rule: from the channels' gamma and sigma (and the weights before them) to a loss and its slopes. batch_norm folds the
+// slopes into the coefficients of its backward pass, so a rectifier costs no pass over the data. docs/theory.md derives
+// the forms below; which of them helps where is measured, not assumed.
+
+#include <fqt/core/floating_point.hpp>
+#include <fqt/train/math.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <concepts>
+#include <span>
+
+namespace fqt {
+
+/// What a rectifier sees of one batch normalization; every span has one entry per channel.
+struct normalization {
+    std::span<const float> gamma;        ///< the scale that is learnt
+    std::span<const float> sigma;        ///< sqrt(variance + epsilon) of this batch, > 0
+    std::span<const float> weight_scale; ///< what is folded into this channel's gradient before it is quantized (1 if nothing)
+    std::span<const float> weight_norm;  ///< Euclidean norm of the weights that made this channel (1 if none did)
+    int index{}, count{};                ///< the layer's place: index of count batch normalizations, from the input
+    bool closes_block{};                 ///< the last of a residual block's body
+
+    int channels() const { return static_cast<int>(gamma.size()); }
+};
+
+/// A rectifier: penalty(n, by_gamma, by_sigma) returns the loss and writes its slope by each gamma and each sigma. Slopes by
+/// sigma that are zero detach it: the loss then acts on gamma alone.
+template <class R>
+concept rectifier = requires(const normalization& n, std::span<float> slopes) {
+    { R::penalty(n, slopes, slopes) } -> std::same_as<float>;
+};
+
+/// A rectifier that does nothing.
+struct unrectified {
+    static constexpr const char* name = "unrectified";
+    static float penalty(const normalization&, std::span<float> by_gamma, std::span<float> by_sigma) {
+        std::ranges::fill(by_gamma, 0.0f);
+        std::ranges::fill(by_sigma, 0.0f);
+        return 0;
+    }
+};
+
+// ---- which gain, and whether sigma learns ----
+
+/// The gain of the layer: r = gamma / sigma.
+struct layer_gain {
+    static double factor(const normalization&, std::size_t) { return 1; }
+};
+/// The gain of the tensor that is quantized: r times the weight scale that is folded into it, relative to the mean scale.
+struct quantized_gain {
+    static double factor(const normalization& n, std::size_t c) {
+        double sum = 0;
+        for (const float s : n.weight_scale) sum += double{s};
+        return sum > 0 ? double{n.weight_scale[c]} * static_cast<double>(n.channels()) / sum : 1;
+    }
+};
+/// The slope by sigma is dropped (the default: through sigma, a pull on the gain mostly inflates the weights).
+struct detached {};
+/// The slope by sigma is used: the loss also acts on the layer's input, and so on the weights before it.
+struct through_sigma {};
+
+namespace detail {
+
+// Rules below are losses f(r) of the gains; this turns df/dr into slopes: dr/dgamma = factor / sigma and
+// dr/dsigma = -r / sigma. Doubles, one division a channel: a handful of numbers a layer.
+template <class Gain, class Flow>
+struct gain_rule {
+    static double gain(const normalization& n, std::size_t c) { return product(double{n.gamma[c]} / double{n.sigma[c]}, Gain::factor(n, c)); }
+    static void slope(const normalization& n, std::size_t c, double by_gain, std::span<float> by_gamma, std::span<float> by_sigma) {
+        const double sigma = double{n.sigma[c]};
+        by_gamma[c] = static_cast<float>(by_gain * (Gain::factor(n, c) / sigma));
+        by_sigma[c] = std::same_as<Flow, detached> ? 0.0f : static_cast<float>(-by_gain * (gain(n, c) / sigma));
+    }
+};
+
+} // namespace detail
+
+/// A rectifier: half the mean of r^2, f = (1 / 2C) sum r_c^2. The mean gain bounds the product of gains over layers
+/// (arithmetic-geometric mean), which is how absolute noise grows.
+template <class Gain = layer_gain, class Flow = detached>
+struct gain_energy : detail::gain_rule<Gain, Flow> {
+    static constexpr const char* name = "gain_energy";
+    static float penalty(const normalization& n, std::span<float> by_gamma, std::span<float> by_sigma) {
+        double loss = 0;
+        const double channels = n.channels();
+        for (std::size_t c = 0; c < n.gamma.size(); ++c) {
+            const double r = gain_energy::gain(n, c);
+            loss = std::fma(r, r, loss);
+            gain_energy::slope(n, c, r / channels, by_gamma, by_sigma);
+        }
+        return static_cast<float>(loss / (2 * channels));
+    }
+};
+
+/// A rectifier: f = (1 / 2C) sum max(0, |r_c| - 1)^2. Acts on channels that amplify, and leaves the others alone.
+template <class Gain = layer_gain, class Flow = detached>
+struct gain_hinge : detail::gain_rule<Gain, Flow> {
+    static constexpr const char* name = "gain_hinge";
+    static float penalty(const normalization& n, std::span<float> by_gamma, std::span<float> by_sigma) {
+        double loss = 0;
+        const double channels = n.channels();
+        for (std::size_t c = 0; c < n.gamma.size(); ++c) {
+            const double r = gain_hinge::gain(n, c), excess = std::max(0.0, std::abs(r) - 1);
+            loss = std::fma(excess, excess, loss);
+            gain_hinge::slope(n, c, std::copysign(excess, r) / channels, by_gamma, by_sigma);
+        }
+        return static_cast<float>(loss / (2 * channels));
+    }
+};
+
+/// A rectifier: f = log |r|_8 - log |r|_2, a smooth logarithm of max|r| over its rms. Blind to a factor common to all
+/// channels, it narrows the spread that a grid shared by all channels pays for. 0 and flat where every gain is 0.
+template <class Gain = layer_gain, class Flow = detached>
+struct gain_crest : detail::gain_rule<Gain, Flow> {
+    static constexpr const char* name = "gain_crest";
+    static float penalty(const normalization& n, std::span<float> by_gamma, std::span<float> by_sigma) {
+        // Gains relative to the largest, so that the eighth power neither overflows nor vanishes.
+        double largest = 0, second = 0, eighth = 0;
+        for (std::size_t c = 0; c < n.gamma.size(); ++c) largest = std::max(largest, std::abs(gain_crest::gain(n, c)));
+        if (!(largest > 0)) return unrectified::penalty(n, by_gamma, by_sigma);
+        for (std::size_t c = 0; c < n.gamma.size(); ++c) {
+            const double t = gain_crest::gain(n, c) / largest, t2 = t * t, t4 = t2 * t2;
+            second = std::fma(t, t, second);
+            eighth = std::fma(t4, t4, eighth);
+        }
+        for (std::size_t c = 0; c < n.gamma.size(); ++c) {
+            const double t = gain_crest::gain(n, c) / largest, t3 = t * t * t;
+            const double peak = t3 * t3 * t / eighth, spread = t / second;
+            gain_crest::slope(n, c, (peak - spread) / largest, by_gamma, by_sigma);
+        }
+        return math::log(static_cast<float>(eighth)) / 8 - math::log(static_cast<float>(second)) / 2;
+    }
+};
+
+/// A rectifier: f = (1 / 2C) sum (log(|r_c| + 1e-6) - mean)^2, half the variance of the log gains. Evens gains out from
+/// both sides, and like gain_crest does not see a common factor.
+template <class Gain = layer_gain, class Flow = detached>
+struct even_gains : detail::gain_rule<Gain, Flow> {
+    static constexpr const char* name = "even_gains";
+    static float penalty(const normalization& n, std::span<float> by_gamma, std::span<float> by_sigma) {
+        constexpr double floor = 1e-6;
+        const double channels = n.channels();
+        const auto log_gain = [&](std::size_t c) {
+            return double{math::log(static_cast<float>(std::abs(even_gains::gain(n, c)) + floor))};
+        };
+        double mean = 0, loss = 0;
+        for (std::size_t c = 0; c < n.gamma.size(); ++c) mean += log_gain(c) / channels;
+        for (std::size_t c = 0; c < n.gamma.size(); ++c) {
+            const double r = even_gains::gain(n, c), d = log_gain(c) - mean;
+            loss = std::fma(d, d, loss);
+            even_gains::slope(n, c, d / (channels * std::copysign(std::abs(r) + floor, r)), by_gamma, by_sigma);
+        }
+        return static_cast<float>(loss / (2 * channels));
+    }
+};
+
+} // namespace fqt

@@ -1,0 +1,52 @@
+#pragma once
+// SPDX-License-Identifier: BSD-3-Clause
+// A rounding maps lanes of real numbers to lanes of integers. It is only the rule: it is given the value in units of the
+// grid's step and, if it draws, a uniform number strictly inside (0, 1); loops, random numbers and clamping are the
+// library's. Rules work on lanes (simd::f32x16), whose floor, rint, abs and where are found by argument-dependent lookup.
+
+#include <fqt/simd/lanes.hpp>
+
+#include <concepts>
+
+namespace fqt {
+
+/// A rounding: `draws` says whether it needs random numbers, round(x, u) gives integers as floats.
+template <class R>
+concept rounding = requires(simd::f32x16<arch::generic> x) {
+    { R::draws } -> std::convertible_to<bool>;
+    { R::round(x, x) } -> std::convertible_to<simd::f32x16<arch::generic>>;
+};
+
+/// A rounding to the nearest integer, ties to even: the least squared error, biased between grid points.
+struct nearest {
+    static constexpr const char* name = "nearest";
+    static constexpr bool draws = false;
+    static auto round(auto x, auto) { return rint(x); }
+};
+
+/// A rounding to one of the two neighbours, up with a probability equal to the fraction: unbiased, E[round(x)] = x, to
+/// within 2^-17. The fraction x - floor(x) is exact, so no bias comes from an addition.
+struct stochastic {
+    static constexpr const char* name = "stochastic";
+    static constexpr bool draws = true;
+    static auto round(auto x, auto u) {
+        const auto low = floor(x);
+        return low + where(x - low > u, 1.0f, 0.0f);
+    }
+};
+
+/// A rounding that drops the fraction.
+struct toward_zero {
+    static constexpr const char* name = "toward_zero";
+    static constexpr bool draws = false;
+    static auto round(auto x, auto) { return where(x < 0.0f, -floor(-x), floor(x)); }
+};
+
+/// A rounding to the integer below, what an arithmetic shift does.
+struct downward {
+    static constexpr const char* name = "downward";
+    static constexpr bool draws = false;
+    static auto round(auto x, auto) { return floor(x); }
+};
+
+} // namespace fqt

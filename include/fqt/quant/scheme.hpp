@@ -1,0 +1,117 @@
+#pragma once
+// SPDX-License-Identifier: BSD-3-Clause
+// A scheme names the format of every tensor that crosses a pass. Nothing else in the library decides a precision.
+
+#include <fqt/core/half.hpp>
+#include <fqt/quant/quantizer.hpp>
+
+namespace fqt {
+
+/// The first and the last product of a network use 8 bits wherever the scheme says fewer.
+struct eight_bit_edges {};
+/// The first and the last product use the scheme as it is.
+struct uniform_edges {};
+
+/// The formats of a network's tensors; designated initialisers name them, and what is left out has the default.
+///   weight           one grid per tensor or output channel
+///   activation       the input of a product; one grid per tensor, unsigned where the tensor cannot be negative
+///   input_gradient   h = dL/d(sums) as it enters the input gradient dX; per tensor or sample. A per-channel weight scale
+///                    is folded into h first, so that both passes use the same weight codes
+///   weight_gradient  h as it enters the weight gradient dW; per tensor, channel or sample. The same type as
+///                    input_gradient means the same codes
+///   sums             what a product leaves (binary16, or float); range proved by types, no grid
+///   gradient         the gradient between layers (bfloat16, or float)
+///   residual         a residual sum that no product reads as codes (binary16, bfloat16, or float)
+///   edges            eight_bit_edges or uniform_edges
+template <class Weight, class Activation, class InputGradient = real, class WeightGradient = InputGradient,
+          class Sums = binary16, class Gradient = bfloat16, class Residual = binary16, class Edges = eight_bit_edges>
+struct scheme {
+    Weight weight{};
+    Activation activation{};
+    InputGradient input_gradient{};
+    WeightGradient weight_gradient{};
+    Sums sums{};
+    Gradient gradient{};
+    Residual residual{};
+    Edges edges{};
+
+    using weight_quantizer = Weight;
+    using activation_quantizer = Activation;
+    using input_gradient_quantizer = InputGradient;
+    using weight_gradient_quantizer = WeightGradient;
+    using sums_type = Sums;
+    using gradient_type = Gradient;
+    using residual_type = Residual;
+    using edges_type = Edges;
+
+    static_assert(quantizer<Weight>, "fqt: scheme.weight is not a quantizer");
+    static_assert(quantizer<Activation>, "fqt: scheme.activation is not a quantizer");
+    static_assert(quantizer<InputGradient>, "fqt: scheme.input_gradient is not a quantizer");
+    static_assert(quantizer<WeightGradient>, "fqt: scheme.weight_gradient is not a quantizer");
+    static_assert(!has_granularity<Weight, per_sample>,
+                  "fqt: scheme.weight is per sample, but weights have no samples; use per_channel or per_tensor");
+    static_assert(has_granularity<Activation, per_tensor>,
+                  "fqt: scheme.activation has several grids, which do not factor out of the products; use per_tensor");
+    static_assert(!has_granularity<InputGradient, per_channel>,
+                  "fqt: scheme.input_gradient is per channel, which does not factor out of the sum over channels in dX; "
+                  "use per_sample or per_tensor");
+};
+template <class W, class A, class I, class G, class S, class D, class R, class E>
+scheme(W, A, I, G, S, D, R, E) -> scheme<W, A, I, G, S, D, R, E>;
+
+// ---- schemes by name ----
+
+/// 32-bit floats everywhere: the baseline that everything is compared with.
+inline constexpr scheme<real, real, real, real, float, float, float, uniform_edges> fp32{};
+
+/// 8-bit weights and activations, gradients in floats: quantization-aware training.
+inline constexpr scheme<symmetric<8, nearest, per_channel>, symmetric<8>, real, real, binary16, float> w8a8{};
+
+/// 8-bit weights and activations; gradients of Bits bits in both products, stochastically rounded, one grid a sample.
+template <int Bits, granularity Granularity = per_sample>
+inline constexpr scheme<symmetric<8, nearest, per_channel>, symmetric<8>, symmetric<Bits, stochastic, Granularity>> w8a8_gradient{};
+
+inline constexpr auto w8a8g8 = w8a8_gradient<8>;
+inline constexpr auto w8a8g4 = w8a8_gradient<4>;
+inline constexpr auto w8a8g2 = w8a8_gradient<2>;
+
+// ---- a scheme at a place in the network ----
+
+namespace detail {
+
+template <class Q>
+struct at_least_eight_bits {
+    using type = Q;
+};
+template <int Bits, class R, class G>
+struct at_least_eight_bits<symmetric<Bits, R, G>> {
+    using type = symmetric<8, R, G>;
+};
+
+template <class S, class Edges = typename S::edges_type>
+struct edge_scheme {
+    using type = S;
+};
+template <class S>
+struct edge_scheme<S, eight_bit_edges> {
+    template <class Q>
+    using wide = typename at_least_eight_bits<Q>::type;
+    using type = scheme<wide<typename S::weight_quantizer>, wide<typename S::activation_quantizer>,
+                        wide<typename S::input_gradient_quantizer>, wide<typename S::weight_gradient_quantizer>,
+                        typename S::sums_type, typename S::gradient_type, typename S::residual_type, uniform_edges>;
+};
+
+} // namespace detail
+
+/// A scheme handed down the network, with whether the first and the last product lie below.
+template <class Scheme, bool First, bool Last>
+struct placed : Scheme {
+    using base = Scheme;
+    static constexpr bool first = First, last = Last;
+};
+/// The scheme of a product: that of the edges where it is the first or the last.
+template <class P>
+using product_scheme = typename std::conditional_t<P::first || P::last, detail::edge_scheme<typename P::base>,
+                                                   std::type_identity<typename P::base>>::type;
+
+} // namespace fqt
