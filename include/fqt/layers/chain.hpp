@@ -1,0 +1,287 @@
+#pragma once
+// SPDX-License-Identifier: BSD-3-Clause
+// Specs made of specs: a | b | c runs one after the other, repeat<N>(s) is s | s | ... , named<"stem">(s) gives a part of
+// the network a name, with<scheme>(s) another scheme, input<C, H, W> starts a network.
+
+#include <fqt/core/fixed_string.hpp>
+#include <fqt/layers/layer.hpp>
+
+#include <array>
+#include <utility>
+
+namespace fqt {
+
+namespace detail {
+
+// A flat tuple: one base per element, so that depth of templates does not grow with the number of layers.
+template <std::size_t I, class T>
+struct leaf {
+    T value{};
+};
+template <class Indices, class... T>
+struct pack;
+template <std::size_t... I, class... T>
+struct pack<std::index_sequence<I...>, T...> : leaf<I, T>... {};
+
+template <class S>
+constexpr shape input_of() {
+    if constexpr (requires { S::input(); }) return S::input();
+    else return {};
+}
+
+template <std::size_t I, class T>
+constexpr T& get(leaf<I, T>& l) { return l.value; }
+template <std::size_t I, class T>
+constexpr const T& get(const leaf<I, T>& l) { return l.value; }
+
+} // namespace detail
+
+template <layer_spec... Specs>
+struct chain_spec : spec {
+    static constexpr const char* name = "";
+    static constexpr int count = sizeof...(Specs);
+    static constexpr int products = (Specs::products + ... + 0);
+    static constexpr bool starts_with_product = [] {
+        constexpr bool starts[] = {Specs::starts_with_product...};
+        return starts[0];
+    }();
+
+    /// The shape of the images, where the chain starts with input<C, H, W>.
+    static constexpr shape input() {
+        constexpr shape starts[] = {detail::input_of<Specs>()...};
+        return starts[0];
+    }
+    static constexpr inferred output(shape in) {
+        inferred x = in;
+        int i = 0;
+        static_cast<void>(((x = Specs::output(x.value).within(Specs::name, i++), x.ok) && ...));
+        return x;
+    }
+    static constexpr int parameters(shape in) {
+        int n = 0;
+        ((n += Specs::parameters(in), in = Specs::output(in).value), ...);
+        return n;
+    }
+    static constexpr std::int64_t macs(shape in) {
+        std::int64_t n = 0;
+        ((n += Specs::macs(in), in = Specs::output(in).value), ...);
+        return n;
+    }
+
+    template <shape In, class Scheme, class Arch>
+    class layer {
+        static constexpr std::array<shape, count> shapes = [] {
+            std::array<shape, count> result{};
+            shape x = In;
+            std::size_t i = 0;
+            ((result[i++] = x, x = Specs::output(x).value), ...);
+            return result;
+        }();
+        // The elements with the first and the last product.
+        static constexpr std::array<int, 2> ends = [] {
+            constexpr int products_of[] = {Specs::products...};
+            std::array<int, 2> result{-1, -1};
+            for (int i = 0; i < count; ++i)
+                if (products_of[i] > 0) {
+                    if (result[0] < 0) result[0] = i;
+                    result[1] = i;
+                }
+            return result;
+        }();
+        template <std::size_t I>
+        using scheme_at = placed<typename Scheme::base, Scheme::first && ends[0] == static_cast<int>(I), Scheme::last && ends[1] == static_cast<int>(I)>;
+
+        template <class>
+        struct elements_of;
+        template <std::size_t... I>
+        struct elements_of<std::index_sequence<I...>> {
+            using type = detail::pack<std::index_sequence<I...>, typename Specs::template layer<shapes[I], scheme_at<I>, Arch>...>;
+        };
+        typename elements_of<std::make_index_sequence<count>>::type elements_{};
+
+        template <std::size_t I>
+        constexpr auto& at() { return detail::get<I>(elements_); }
+        template <std::size_t I>
+        constexpr const auto& at() const { return detail::get<I>(elements_); }
+
+        template <class F>
+        constexpr void each(F&& f) {
+            [&]<std::size_t... I>(std::index_sequence<I...>) { (f(at<I>(), I), ...); }(std::make_index_sequence<count>{});
+        }
+
+    public:
+        template <std::size_t I = 0, class X>
+        constexpr auto plan(planner& p, const X& x, int depth) {
+            const auto y = at<I>().plan(p, x, depth);
+            if constexpr (I + 1 < count) return plan<I + 1>(p, y, depth);
+            else return y;
+        }
+        template <std::size_t I = 0, class X>
+        constexpr auto view(const X& x) const {
+            const auto y = at<I>().view(x);
+            if constexpr (I + 1 < count) return view<I + 1>(y);
+            else return y;
+        }
+        void prepare(naming n) {
+            constexpr std::string_view names[] = {label_of<Specs>()...};
+            each([&](auto& element, std::size_t i) {
+                naming inner = n;
+                inner.name = names[i].empty() ? n.name / static_cast<int>(i) : n.name / names[i];
+                inner.closes_block = n.closes_block && i + 2 >= count;
+                element.prepare(inner);
+            });
+        }
+        void initialise(std::uint64_t seed) {
+            each([&](auto& element, std::size_t) {
+                if constexpr (requires { element.initialise(seed); }) element.initialise(seed);
+            });
+        }
+        template <class F>
+        void each_parameter(F&& f) { each([&](auto& element, std::size_t) { element.each_parameter(f); }); }
+        template <class F>
+        void each_state(F&& f) { each([&](auto& element, std::size_t) { element.each_state(f); }); }
+        template <class F>
+        void each_normalization(F&& f) { each([&](auto& element, std::size_t) { element.each_normalization(f); }); }
+        template <std::size_t I = 0, class F, class X>
+        auto describe(F&& f, const X& x) {
+            const auto y = at<I>().describe(f, x);
+            if constexpr (I + 1 < count) return describe<I + 1>(f, y);
+            else return y;
+        }
+
+        // What a batch normalization behind this chain needs of its last product.
+        auto moments() const
+            requires requires { at<count - 1>().moments(); }
+        { return at<count - 1>().moments(); }
+        auto weight_scales() const { return at<count - 1>().weight_scales(); }
+        auto weight_norms() const { return at<count - 1>().weight_norms(); }
+
+        template <std::size_t I = 0, class X, class Before = nothing>
+        auto forward(const context& c, const X& x, const Before& before = {}) {
+            const auto y = [&] {
+                if constexpr (requires { at<I>().forward(c, x, before); }) return at<I>().forward(c, x, before);
+                else return at<I>().forward(c, x);
+            }();
+            if constexpr (I + 1 < count) return forward<I + 1>(c, y, at<I>());
+            else return y;
+        }
+        template <unsigned Held, std::size_t I = 0, class X>
+        auto infer(const context& c, const X& x) {
+            const auto y = at<I>().template infer<Held>(c, x);
+            if constexpr (I + 1 < count) return infer<Held, I + 1>(c, y);
+            else return y;
+        }
+        /// `plus` goes to the first element; until then its slots are held.
+        template <unsigned Held, std::size_t I = 0, class X, class G, class Plus>
+        auto backward(const context& c, const X& x, const G& g, const Plus& plus) {
+            if constexpr (I + 1 == count) {
+                return backward_at<Held, I>(c, x, g, plus);
+            } else {
+                const auto inner = backward<Held | Plus::slots, I + 1>(c, at<I>().view(x), g, nothing{});
+                return backward_at<Held, I>(c, x, inner, plus);
+            }
+        }
+
+    private:
+        template <unsigned Held, std::size_t I, class X, class G, class Plus>
+        auto backward_at(const context& c, const X& x, const G& g, const Plus& plus) {
+            if constexpr (std::same_as<G, nothing>) return g; // nothing below learns
+            else return at<I>().template backward<Held>(c, x, g, plus);
+        }
+    };
+
+private:
+    template <class S>
+    static constexpr std::string_view label_of() {
+        if constexpr (requires { S::label; }) return S::label.view();
+        else return {};
+    }
+};
+
+namespace detail {
+// Chains are joined flat; a named chain is one element.
+template <class S>
+struct as_chain {
+    using type = chain_spec<S>;
+};
+template <class... S>
+struct as_chain<chain_spec<S...>> {
+    using type = chain_spec<S...>;
+};
+template <class... A, class... B>
+constexpr chain_spec<A..., B...> joined(chain_spec<A...>, chain_spec<B...>) { return {}; }
+} // namespace detail
+
+template <layer_spec A, layer_spec B>
+constexpr auto operator|(A, B) { return detail::joined(typename detail::as_chain<A>::type{}, typename detail::as_chain<B>::type{}); }
+
+template <fixed_string Name, layer_spec S>
+struct named_spec : S {
+    static constexpr auto label = Name;
+    static constexpr const char* name = label.chars;
+};
+
+template <const auto& Scheme, layer_spec S>
+struct with_spec : S {
+    template <shape In, class Placed, class Arch>
+    using layer = typename S::template layer<In, placed<std::remove_cvref_t<decltype(Scheme)>, false, false>, Arch>;
+};
+
+/// The first element of a network: what its images are.
+template <shape Shape>
+struct input_spec : spec {
+    static constexpr const char* name = "input";
+    static constexpr shape input() { return Shape; }
+    static constexpr inferred output(shape) { return Shape; }
+
+    template <shape, class Scheme, class Arch>
+    struct layer : plain_layer {
+        path name_;
+        void prepare(naming n) { name_ = n.name; }
+        template <class X>
+        constexpr auto plan(planner&, const X& x, int) { return x; }
+        template <class X>
+        constexpr auto view(const X& x) const { return x; }
+        template <class X>
+        auto forward(const context&, const X& x) { return x; }
+        template <unsigned Held, class X>
+        auto infer(const context&, const X& x) { return x; }
+        template <unsigned Held, class X, class G, class Plus>
+        auto backward(const context&, const X&, const G&, const Plus&) { return nothing{}; }
+        template <class F, class X>
+        auto describe(F&& f, const X& x) {
+            f(description{name_, "input", Shape, Shape, "the user's floats", 0, 0, 0});
+            return x;
+        }
+    };
+};
+
+namespace detail {
+template <layer_spec S, std::size_t... I>
+constexpr auto repeated(S s, std::index_sequence<I...>) { return ((static_cast<void>(I), s) | ...); }
+} // namespace detail
+
+namespace layers {
+
+/// Images of C channels, H rows and W columns.
+template <int C, int H, int W>
+inline constexpr input_spec<shape{C, H, W}> input{};
+
+/// s | s | ... | s, N times.
+template <int N, layer_spec S>
+constexpr auto repeat(S s) {
+    static_assert(N >= 1, "fqt: repeat<N> needs N >= 1");
+    return detail::repeated(s, std::make_index_sequence<static_cast<std::size_t>(N)>{});
+}
+
+/// A part of the network under a name of its own, by which messages, summaries and parameters call it.
+template <fixed_string Name, layer_spec S>
+constexpr named_spec<Name, S> named(S) { return {}; }
+
+/// A part of the network with a scheme of its own; the edges' eight bits do not apply to it.
+template <const auto& Scheme, layer_spec S>
+constexpr with_spec<Scheme, S> with(S) { return {}; }
+
+} // namespace layers
+
+} // namespace fqt

@@ -1,0 +1,98 @@
+#pragma once
+// SPDX-License-Identifier: BSD-3-Clause
+// Specs and layers. A spec is an empty value without shape or precision: conv<16>, relu, residual(...). A layer is what a
+// network makes of it for one input shape, scheme and instruction set: Spec::layer<In, Scheme, Arch>. A layer does not
+// know its neighbours, so equal blocks are compiled once. Its members, x standing for its lazy input:
+//   plan(planner&, x, depth)       asks for memory; the same call hands it out. Returns view(x)
+//   prepare(naming)                learns its name and number
+//   forward(context, x)            trains: computes what is to be stored, returns the lazy output
+//   view(x)                        that lazy output again, computing nothing
+//   infer<Held>(context, x)        evaluates with frozen ranges and statistics; Held: slots that must not be written
+//   backward<Held>(context, x, g, plus)   from the lazy gradient g of its output to that of its input, plus `plus`
+//   each_parameter(f), each_state(f), describe(f, x)
+
+#include <fqt/core/diagnostic.hpp>
+#include <fqt/layers/context.hpp>
+#include <fqt/layers/lazy.hpp>
+#include <fqt/quant/rectifier.hpp>
+#include <fqt/quant/scheme.hpp>
+
+#include <concepts>
+#include <span>
+
+namespace fqt {
+
+/// The base of every spec: no products (linear layers) and no batch normalizations unless a spec says so.
+struct spec {
+    static constexpr int products = 0;
+    static constexpr bool starts_with_product = false;
+    static constexpr int parameters(shape) { return 0; }
+    static constexpr std::int64_t macs(shape) { return 0; }
+};
+
+template <class S>
+concept layer_spec = std::derived_from<S, spec> && requires(shape in) {
+    { S::output(in) } -> std::same_as<inferred>;
+};
+
+/// What a parameter is: optimizers treat them differently (weight decay).
+enum class parameter_kind { weight, bias, gamma, beta };
+
+constexpr const char* name_of(parameter_kind kind) {
+    constexpr const char* names[] = {"weight", "bias", "gamma", "beta"};
+    return names[static_cast<int>(kind)];
+}
+
+/// One learnt tensor. Weights are (k, r, s, c) - out-channel, kernel row and column, in-channel of the group -
+/// the others have one entry per channel.
+struct parameter {
+    path name;
+    parameter_kind kind;
+    std::span<float> value, gradient;
+};
+
+/// Numbers that a layer keeps between steps and that are not learnt: running statistics and ranges.
+struct state {
+    path name;
+    std::span<float> value;
+};
+
+/// A row of the summary.
+struct description {
+    path name;
+    const char* kind;
+    shape in, out;
+    char formats[160];      ///< what is stored, with which bits and rounding
+    std::int64_t parameters, macs;
+    std::size_t saved_bytes; ///< a sample
+};
+
+/// The name of a stored type, for summaries.
+template <class T>
+constexpr const char* name_of_type() {
+    if constexpr (std::same_as<T, binary16>) return "binary16";
+    else if constexpr (std::same_as<T, bfloat16>) return "bfloat16";
+    else if constexpr (std::same_as<T, float>) return "fp32";
+    else return "int32";
+}
+
+/// Hands out names and numbers on the way down.
+struct naming {
+    path name{};
+    int* products{};          ///< counts products: the number that keys a layer's random numbers
+    int* normalizations{};    ///< counts batch normalizations
+    bool closes_block{};
+};
+
+/// Nothing learnt, nothing kept, nothing to name: what most layers inherit.
+struct plain_layer {
+    void prepare(naming) {}
+    template <class F>
+    void each_parameter(F&&) {}
+    template <class F>
+    void each_state(F&&) {}
+    template <class F>
+    void each_normalization(F&&) {}
+};
+
+} // namespace fqt

@@ -1,0 +1,303 @@
+#pragma once
+// SPDX-License-Identifier: BSD-3-Clause
+// Lazy tensors: what layers return. A lazy tensor can load 16 lanes of itself at any site; whole chains of them are one
+// loop wherever someone finally stores the values. Every lazy tensor has
+//   dims                 its shape, a constant
+//   nonnegative          whether its type rules negative values out: then its codes are unsigned
+//   slots                the gradient slots it reads, as a bit mask
+//   load<Arch>(n, p, b)  16 channels of block b at pixel p = y * width + x of sample n; padded lanes are 0
+// and those of a forward pass also
+//   learns               whether a gradient is wanted by it (not by the images)
+//   range(c)             optional: an interval that holds every value of channel c in this batch, known without a pass
+//   units, unit_*        optional: values as they are stored, and the scale and bias that make them real
+
+#include <fqt/core/half.hpp>
+#include <fqt/core/shape.hpp>
+#include <fqt/quant/quantizer.hpp>
+#include <fqt/simd/convert.hpp>
+
+#include <concepts>
+#include <cstddef>
+
+namespace fqt {
+
+template <class Arch>
+using floats = simd::f32x16<Arch>;
+
+template <class X>
+concept has_range = requires(const X& x) { { x.range(0) } -> std::same_as<interval>; };
+template <class X>
+concept has_units = requires(const X& x) { { x.unit_scale(0) } -> std::same_as<float>; };
+
+constexpr std::size_t offset_of(shape s, int n, int p, int b) {
+    return (static_cast<std::size_t>(n) * static_cast<std::size_t>(s.pixels()) + static_cast<std::size_t>(p))
+               * static_cast<std::size_t>(padded(s.channels))
+           + static_cast<std::size_t>(b * lanes);
+}
+
+// ---- leaves: values in memory ----
+
+/// What a product left: units of type T (binary16 or float in training, int32 in evaluation); value = units * scale + bias.
+template <shape Shape, class T, unsigned Slots = 0>
+struct stored_sums {
+    static constexpr shape dims = Shape;
+    static constexpr bool nonnegative = false, learns = true;
+    static constexpr unsigned slots = Slots;
+    const T* data;
+    const float *scale, *bias; // one per channel; bias may be all zeros
+    const float *low, *high;   // least and greatest unit of each channel
+
+    template <class Arch>
+    floats<Arch> units(int n, int p, int b) const {
+        if constexpr (std::same_as<T, std::int32_t>) return simd::i32x16<Arch>::load(data + offset_of(Shape, n, p, b)).to_float();
+        else return simd::load<Arch>(data + offset_of(Shape, n, p, b));
+    }
+    template <class Arch>
+    floats<Arch> load(int n, int p, int b) const {
+        return fma(units<Arch>(n, p, b), floats<Arch>::load(scale + b * lanes), floats<Arch>::load(bias + b * lanes));
+    }
+    float unit_scale(int c) const { return scale[c]; }
+    float unit_bias(int c) const { return bias[c]; }
+    interval unit_range(int c) const { return {low[c], high[c]}; }
+    interval range(int c) const { return {std::fma(low[c], scale[c], bias[c]), std::fma(high[c], scale[c], bias[c])}; }
+};
+
+/// Codes of quantizer Q, one grid for the tensor. `greatest` is the largest magnitude that a code stands for.
+template <shape Shape, class Q, bool Signed>
+struct codes {
+    static constexpr shape dims = Shape;
+    static constexpr bool nonnegative = !Signed, learns = true;
+    static constexpr unsigned slots = 0;
+    static constexpr bool is_signed = Signed;
+    using quantizer = Q;
+    static constexpr std::size_t block_bytes = is_real<Q> ? lanes * sizeof(float) : static_cast<std::size_t>(simd::code_bytes(bits_of<Q>));
+    static constexpr std::size_t sample_bytes = block_bytes * static_cast<std::size_t>(Shape.pixels() * blocks(Shape.channels));
+
+    const std::byte* data;
+    const typename quantizer_traits<Q>::grid_type* grid;
+    const float* greatest;
+
+    const std::byte* at(int n, int p, int b) const { return data + offset_of(Shape, n, p, b) / lanes * block_bytes; }
+    template <class Arch>
+    floats<Arch> code(int n, int p, int b) const {
+        if constexpr (is_real<Q>) return floats<Arch>::load(reinterpret_cast<const float*>(at(n, p, b)));
+        else return simd::load_codes<Arch, bits_of<Q>, Signed>(at(n, p, b));
+    }
+    template <class Arch>
+    floats<Arch> load(int n, int p, int b) const { return Q::decode(code<Arch>(n, p, b), *grid); }
+    interval range(int) const { return {Signed ? -*greatest : 0.0f, *greatest}; }
+};
+
+/// Whether a lazy tensor of a forward pass is stored in a form that others can share.
+template <class X>
+inline constexpr bool is_stored = false;
+template <shape Shape, class Q, bool Signed>
+inline constexpr bool is_stored<codes<Shape, Q, Signed>> = true;
+
+/// Whether X holds codes of quantizer Q.
+template <class X, class Q>
+inline constexpr bool is_coded_by = false;
+template <shape Shape, class Q, bool Signed>
+inline constexpr bool is_coded_by<codes<Shape, Q, Signed>, Q> = true;
+
+/// Plain values of type T, with the range that was measured when they were stored.
+template <shape Shape, class T>
+struct stored_values {
+    static constexpr shape dims = Shape;
+    static constexpr bool nonnegative = false, learns = true;
+    static constexpr unsigned slots = 0;
+    const T* data;
+    const interval* measured;
+
+    template <class Arch>
+    floats<Arch> load(int n, int p, int b) const { return simd::load<Arch>(data + offset_of(Shape, n, p, b)); }
+    interval range(int) const { return *measured; }
+};
+
+template <shape Shape, class T>
+inline constexpr bool is_stored<stored_values<Shape, T>> = true;
+
+/// A gradient between layers, in one of the slots.
+template <shape Shape, class T, int Slot>
+struct stored_gradient {
+    static constexpr shape dims = Shape;
+    static constexpr unsigned slots = 1u << Slot;
+    const T* data;
+
+    template <class Arch>
+    floats<Arch> load(int n, int p, int b) const { return simd::load<Arch>(data + offset_of(Shape, n, p, b)); }
+};
+
+/// The user's numbers, (n, c, y, x) floats: images on the way in, the loss's gradient on the way back.
+template <shape Shape>
+struct plain {
+    static constexpr shape dims = Shape;
+    static constexpr bool nonnegative = false, learns = false;
+    static constexpr unsigned slots = 0;
+    const float* data;
+
+    template <class Arch>
+    floats<Arch> load(int n, int p, int b) const {
+        float values[lanes]{};
+        const int count = Shape.channels - b * lanes < lanes ? Shape.channels - b * lanes : lanes;
+        const float* first = data + static_cast<std::size_t>(n) * static_cast<std::size_t>(Shape.size())
+                             + static_cast<std::size_t>(b * lanes) * static_cast<std::size_t>(Shape.pixels());
+        for (int i = 0; i < count; ++i) values[i] = first[static_cast<std::size_t>(i) * static_cast<std::size_t>(Shape.pixels()) + static_cast<std::size_t>(p)];
+        return floats<Arch>::load(values);
+    }
+};
+
+/// No gradient: what `plus` is where nothing is to be added.
+struct nothing {
+    static constexpr unsigned slots = 0;
+};
+
+// ---- nodes: arithmetic on lazy tensors ----
+
+/// Units of x where it has them, else its values.
+template <class Arch, class X>
+floats<Arch> units_of(const X& x, int n, int p, int b) {
+    if constexpr (has_units<X>) return x.template units<Arch>(n, p, b);
+    else return x.template load<Arch>(n, p, b);
+}
+
+/// a * units + b, coefficients per channel, zero in padded lanes.
+template <class X>
+struct affine {
+    static constexpr shape dims = X::dims;
+    static constexpr bool nonnegative = false, learns = X::learns;
+    static constexpr unsigned slots = X::slots;
+    X x;
+    const float *a, *b;
+
+    template <class Arch>
+    floats<Arch> load(int n, int p, int block) const {
+        return fma(units_of<Arch>(x, n, p, block), floats<Arch>::load(a + block * lanes), floats<Arch>::load(b + block * lanes));
+    }
+    interval range(int c) const
+        requires has_range<X>
+    {
+        const interval r = [&] {
+            if constexpr (has_units<X>) return x.unit_range(c);
+            else return x.range(c);
+        }();
+        const float u = std::fma(r.low, a[c], b[c]), v = std::fma(r.high, a[c], b[c]);
+        return u < v ? interval{u, v} : interval{v, u};
+    }
+};
+
+/// v with the lanes beyond the last channel set to zero, for rules that need not map zero to zero.
+template <class Arch, shape Shape>
+floats<Arch> without_padding(floats<Arch> v, int b) {
+    if constexpr (Shape.channels % lanes == 0) return v;
+    else if (b != blocks(Shape.channels) - 1) return v;
+    else return where(simd::mask16<Arch>::first(Shape.channels % lanes), v, 0.0f);
+}
+
+/// A rule applied to every value.
+template <class Rule, class X>
+struct mapped {
+    static constexpr shape dims = X::dims;
+    static constexpr bool nonnegative = [] {
+        if constexpr (requires { Rule::nonnegative; }) return bool{Rule::nonnegative};
+        else return false;
+    }();
+    static constexpr bool learns = X::learns;
+    static constexpr unsigned slots = X::slots;
+    X x;
+
+    template <class Arch>
+    floats<Arch> load(int n, int p, int b) const {
+        return without_padding<Arch, dims>(Rule::forward(x.template load<Arch>(n, p, b)), b);
+    }
+    interval range(int c) const
+        requires(has_range<X> && requires { requires Rule::monotonic; })
+    {
+        const interval r = x.range(c);
+        using one = floats<arch::generic>;
+        const float u = one(Rule::forward(one(r.low))).lane(0), v = one(Rule::forward(one(r.high))).lane(0);
+        return u < v ? interval{u, v} : interval{v, u};
+    }
+};
+
+/// a + b: the sum that ends a residual.
+template <class A, class B>
+struct sum_of {
+    static constexpr shape dims = A::dims;
+    static constexpr bool nonnegative = A::nonnegative && B::nonnegative, learns = A::learns || B::learns;
+    static constexpr unsigned slots = A::slots | B::slots;
+    A a;
+    B b;
+
+    template <class Arch>
+    floats<Arch> load(int n, int p, int block) const { return a.template load<Arch>(n, p, block) + b.template load<Arch>(n, p, block); }
+    interval range(int c) const
+        requires(has_range<A> && has_range<B>)
+    {
+        const interval u = a.range(c), v = b.range(c);
+        return {u.low + v.low, u.high + v.high};
+    }
+};
+
+/// The gradient by the input of a rule: backward(x, g).
+template <class Rule, class X, class G>
+struct mapped_gradient {
+    static constexpr shape dims = X::dims;
+    static constexpr unsigned slots = G::slots;
+    X x;
+    G g;
+
+    template <class Arch>
+    floats<Arch> load(int n, int p, int b) const {
+        return without_padding<Arch, dims>(Rule::backward(x.template load<Arch>(n, p, b), g.template load<Arch>(n, p, b)), b);
+    }
+};
+
+/// A g + B units + C: the gradient by the input of a batch normalization.
+template <class X, class G>
+struct normalized_gradient {
+    static constexpr shape dims = X::dims;
+    static constexpr unsigned slots = G::slots;
+    X x;
+    G g;
+    const float *a, *b, *c;
+
+    template <class Arch>
+    floats<Arch> load(int n, int p, int block) const {
+        const auto constant = fma(units_of<Arch>(x, n, p, block), floats<Arch>::load(b + block * lanes), floats<Arch>::load(c + block * lanes));
+        return fma(g.template load<Arch>(n, p, block), floats<Arch>::load(a + block * lanes), constant);
+    }
+};
+
+/// g times a number per channel: the weight scale that is folded into a gradient before it is quantized.
+template <class G>
+struct folded {
+    static constexpr shape dims = G::dims;
+    static constexpr unsigned slots = G::slots;
+    G g;
+    const float* scale;
+
+    template <class Arch>
+    floats<Arch> load(int n, int p, int b) const { return g.template load<Arch>(n, p, b) * floats<Arch>::load(scale + b * lanes); }
+};
+
+/// The sum of two gradients.
+template <class G, class P>
+struct sum_of_gradients {
+    static constexpr shape dims = G::dims;
+    static constexpr unsigned slots = G::slots | P::slots;
+    G g;
+    P p;
+
+    template <class Arch>
+    floats<Arch> load(int n, int pixel, int b) const { return g.template load<Arch>(n, pixel, b) + p.template load<Arch>(n, pixel, b); }
+};
+
+/// g + p, or g alone where p is nothing.
+template <class G, class P>
+auto add(G g, P p) {
+    if constexpr (std::same_as<P, nothing>) return g;
+    else return sum_of_gradients<G, P>{g, p};
+}
+
+} // namespace fqt

@@ -1,0 +1,194 @@
+#pragma once
+// SPDX-License-Identifier: BSD-3-Clause
+// The loops of the library: each evaluates a lazy tensor once over a batch and stores codes, values or sums of it.
+// Samples are independent and run on threads; what is summed over samples is written per sample and added in order.
+// Within a sample the order is octets of 8 pixels, blocks of 16 channels, pixels: one draw of random bits serves an octet.
+
+#include <fqt/core/fail.hpp>
+#include <fqt/layers/context.hpp>
+#include <fqt/layers/lazy.hpp>
+#include <fqt/simd/random_lanes.hpp>
+
+#include <algorithm>
+
+namespace fqt::passes {
+
+/// Calls visit(pixel, block) for every block of a sample.
+template <shape Shape, class Visit>
+inline void each_block(Visit&& visit) {
+    for (int first = 0; first < Shape.pixels(); first += 8)
+        for (int b = 0; b < blocks(Shape.channels); ++b)
+            for (int p = first; p < std::min(first + 8, Shape.pixels()); ++p) visit(p, b);
+}
+
+/// The same with uniform numbers: visit(pixel, block, u); u is 0 where `Draws` is false.
+template <class Arch, shape Shape, bool Draws, class Visit>
+inline void each_block_with_draws(const random_stream& stream, std::uint32_t sample, Visit&& visit) {
+    if constexpr (!Draws) {
+        each_block<Shape>([&](int p, int b) { visit(p, b, floats<Arch>(0.0f)); });
+    } else {
+        for (int first = 0; first < Shape.pixels(); first += 8)
+            for (int b = 0; b < blocks(Shape.channels); ++b) {
+                const simd::octet_bits<Arch> bits(stream, sample, b * lanes, first / 8, Shape.pixels());
+                for (int p = first; p < std::min(first + 8, Shape.pixels()); ++p) visit(p, b, bits.uniform(p - first));
+            }
+    }
+}
+
+// ---- measuring ----
+
+/// Refuses NaN and infinity, which would otherwise spread through every later step.
+[[noreturn]] inline void refuse_non_finite(const char* what, const char* layer) {
+    fail("%s of layer '%s' is not finite (NaN or infinity); lower the learning rate, or check the input and the loss", what, layer);
+}
+
+/// The least and greatest value of each sample. NaN and infinity are found by 0 * x, which is then not 0.
+template <class Arch, class X>
+void measure(const context& c, const X& x, interval* of_sample, const char* what, const char* layer) {
+    bool finite = true;
+    parallel_for(c.samples, c.threads, [&](int n, int) {
+        floats<Arch> low(0.0f), high(0.0f), poison(0.0f);
+        each_block<X::dims>([&](int p, int b) {
+            const auto v = x.template load<Arch>(n, p, b);
+            low = min(v, low);
+            high = max(v, high);
+            poison = fma(v, floats<Arch>(0.0f), poison);
+        });
+        of_sample[n] = {reduce_min(low), reduce_max(high)};
+        if (!all(poison == floats<Arch>(0.0f))) of_sample[n].high = std::numeric_limits<float>::infinity();
+    });
+    for (int n = 0; n < c.samples; ++n) finite = finite && of_sample[n].high < std::numeric_limits<float>::infinity();
+    if (!finite) refuse_non_finite(what, layer);
+}
+
+inline interval over_samples(const context& c, const interval* of_sample) {
+    interval whole = of_sample[0];
+    for (int n = 1; n < c.samples; ++n) whole = whole.join(of_sample[n]);
+    return whole;
+}
+
+// ---- activations ----
+
+/// A grid whose step or inverse are lanes: one grid per channel.
+template <class Arch>
+struct lane_grid {
+    floats<Arch> step, inverse;
+};
+
+template <class Arch>
+floats<Arch> clamped(floats<Arch> q, code_limits limits) {
+    return min(max(q, floats<Arch>(static_cast<float>(limits.low))), floats<Arch>(static_cast<float>(limits.high)));
+}
+
+/// Stores the codes of x by `grid` at `data` and returns the largest magnitude that a stored code stands for.
+template <class Arch, class Codes, class X, class Grid>
+float encode(const context& c, const X& x, const Grid& grid, const random_stream& stream, std::byte* data, float* of_sample) {
+    using quantizer = typename Codes::quantizer;
+    constexpr code_limits limits = limits_of(bits_of<quantizer>, Codes::is_signed);
+    parallel_for(c.samples, c.threads, [&](int n, int) {
+        floats<Arch> greatest(0.0f);
+        const Codes out{data, nullptr, nullptr};
+        each_block_with_draws<Arch, X::dims, quantizer_traits<quantizer>::draws>(stream, c.first_sample + static_cast<std::uint32_t>(n), [&](int p, int b, auto u) {
+            auto* place = const_cast<std::byte*>(out.at(n, p, b));
+            const auto v = x.template load<Arch>(n, p, b);
+            if constexpr (is_real<quantizer>) {
+                v.store(reinterpret_cast<float*>(place));
+                greatest = max(greatest, abs(v));
+            } else {
+                const auto q = clamped<Arch>(quantizer::encode(v, grid, u), limits);
+                simd::store_codes<bits_of<quantizer>, Codes::is_signed>(place, q);
+                greatest = max(greatest, abs(quantizer::decode(q, grid)));
+            }
+        });
+        of_sample[n] = reduce_max(greatest);
+    });
+    float greatest = 0;
+    for (int n = 0; n < c.samples; ++n) greatest = std::max(greatest, of_sample[n]);
+    return greatest;
+}
+
+/// Stores x as plain values of type T.
+template <class Arch, class T, class X>
+void store(const context& c, const X& x, T* data) {
+    parallel_for(c.samples, c.threads, [&](int n, int) {
+        each_block<X::dims>([&](int p, int b) { simd::store(data + offset_of(X::dims, n, p, b), x.template load<Arch>(n, p, b)); });
+    });
+}
+
+// ---- sums over the batch ----
+
+/// First and second moments, and extremes, of each channel: arrays of padded(channels).
+struct moments {
+    double *sum, *square;
+    float *low, *high;
+};
+
+/// Bytes of `context::shared` that moments of one sample take.
+constexpr std::size_t moment_bytes(int channels) { return static_cast<std::size_t>(padded(channels)) * (2 * sizeof(double) + 2 * sizeof(float)); }
+
+/// Per-sample moments at `place`, in the units of x: each channel's pixels in order, in double.
+template <class Arch, class X>
+void moments_of_sample(const X& x, int n, std::byte* place) {
+    constexpr int channels = padded(X::dims.channels);
+    auto* sums = reinterpret_cast<double*>(place);
+    auto* extremes = reinterpret_cast<float*>(sums + 2 * channels);
+    for (int b = 0; b < blocks(X::dims.channels); ++b) {
+        auto sum = simd::f64x16<Arch>::zero(), square = simd::f64x16<Arch>::zero();
+        auto low = units_of<Arch>(x, n, 0, b), high = low;
+        for (int p = 0; p < X::dims.pixels(); ++p) {
+            const auto u = units_of<Arch>(x, n, p, b);
+            sum.add(u);
+            square.add_product(u, u);
+            low = min(u, low);
+            high = max(u, high);
+        }
+        sum.store(sums + b * lanes);
+        square.store(sums + channels + b * lanes);
+        low.store(extremes + b * lanes);
+        high.store(extremes + channels + b * lanes);
+    }
+}
+
+/// Adds the samples' moments in order.
+inline void add_moments(int samples, int padded_channels, const std::byte* places, moments total) {
+    const std::size_t stride = static_cast<std::size_t>(padded_channels) * (2 * sizeof(double) + 2 * sizeof(float));
+    for (int n = 0; n < samples; ++n) {
+        const auto* sums = reinterpret_cast<const double*>(places + static_cast<std::size_t>(n) * stride);
+        const auto* extremes = reinterpret_cast<const float*>(sums + 2 * padded_channels);
+        for (int c = 0; c < padded_channels; ++c) {
+            total.sum[c] = n ? total.sum[c] + sums[c] : sums[c];
+            total.square[c] = n ? total.square[c] + sums[padded_channels + c] : sums[padded_channels + c];
+            total.low[c] = n ? std::min(total.low[c], extremes[c]) : extremes[c];
+            total.high[c] = n ? std::max(total.high[c], extremes[padded_channels + c]) : extremes[padded_channels + c];
+        }
+    }
+}
+
+/// Sums over the batch of g and of g times the units of x, per channel: what batch normalization and biases need. Uses
+/// shared memory of `reduce_bytes` a sample; results in sums[0 .. padded) and sums[padded .. 2 padded).
+constexpr std::size_t reduce_bytes(int channels) { return static_cast<std::size_t>(padded(channels)) * 2 * sizeof(double); }
+
+template <class Arch, class X, class G>
+void reduce_gradient(const context& c, const X& x, const G& g, std::byte* shared, double* sums) {
+    constexpr int channels = padded(G::dims.channels);
+    auto* partial = reinterpret_cast<double*>(shared);
+    parallel_for(c.samples, c.threads, [&](int n, int) {
+        double* mine = partial + static_cast<std::size_t>(n) * 2 * static_cast<std::size_t>(channels);
+        for (int b = 0; b < blocks(G::dims.channels); ++b) {
+            auto sum = simd::f64x16<Arch>::zero(), with_units = simd::f64x16<Arch>::zero();
+            for (int p = 0; p < G::dims.pixels(); ++p) {
+                const auto v = g.template load<Arch>(n, p, b);
+                sum.add(v);
+                with_units.add_product(v, units_of<Arch>(x, n, p, b));
+            }
+            sum.store(mine + b * lanes);
+            with_units.store(mine + channels + b * lanes);
+        }
+    });
+    for (int i = 0; i < 2 * channels; ++i) {
+        sums[i] = 0;
+        for (int n = 0; n < c.samples; ++n) sums[i] += partial[static_cast<std::size_t>(n) * 2 * static_cast<std::size_t>(channels) + static_cast<std::size_t>(i)];
+    }
+}
+
+} // namespace fqt::passes

@@ -1,0 +1,292 @@
+#pragma once
+// SPDX-License-Identifier: BSD-3-Clause
+// Pools. Both read codes: the greatest of some codes is a code of the same grid, so max_pool requantizes nothing; an
+// average is an exact sum of codes times step / area, computed in the pass that encodes it for the next product.
+
+#include <fqt/layers/layer.hpp>
+#include <fqt/layers/stored_input.hpp>
+
+#include <algorithm>
+#include <bit>
+#include <cstdio>
+
+namespace fqt {
+
+namespace detail {
+
+/// Calls visit(q) for every input pixel q in the window of output pixel p, row by row.
+template <geometry G, class Visit>
+inline void each_tap(int p, Visit&& visit) {
+    const int y = p / G.out().width * G.stride - G.pad, x = p % G.out().width * G.stride - G.pad;
+    for (int r = std::max(0, -y); r < std::min(G.kernel_height, G.in.height - y); ++r)
+        for (int s = std::max(0, -x); s < std::min(G.kernel_width, G.in.width - x); ++s) visit((y + r) * G.in.width + x + s);
+}
+
+/// The geometry of a pool, whose outputs are its channels.
+constexpr geometry pool_geometry(shape in, window w) { return {in, in.channels, w.kernel, w.kernel, w.stride, w.pad, 1}; }
+constexpr geometry global_geometry(shape in) { return {in, in.channels, in.height, in.width, 1, 0, 1}; }
+
+constexpr inferred pool_output(geometry g) {
+    if (g.in.height + 2 * g.pad < g.kernel_height || g.in.width + 2 * g.pad < g.kernel_width)
+        return mismatch{"the pool is larger than its input", {g.in.channels, g.kernel_height, g.kernel_width}, g.in};
+    return g.out();
+}
+
+// What both pools share: their input as codes, a name, and a number for random rounding.
+template <shape In, class Scheme, class Arch>
+class pool_layer : public plain_layer {
+protected:
+    using quantizer = typename product_scheme<Scheme>::activation_quantizer;
+    stored_input<In, quantizer, Arch> input_{};
+    path name_{};
+    int number_{};
+
+    template <class X>
+    constexpr auto stored(const X& x) const {
+        if constexpr (is_stored<X>) return x;
+        else return input_.view(x);
+    }
+    template <class X>
+    constexpr void plan_input(planner& p) {
+        if constexpr (!is_stored<X>) input_.template plan<X>(p);
+    }
+    template <bool Infer, class X>
+    auto store_input(const context& c, const X& x) {
+        const auto stream = stream_of(c, number_, purpose::activations);
+        if constexpr (is_stored<X>) return x;
+        else if constexpr (Infer) return input_.infer(c, x, stream, name_);
+        else return input_.forward(c, x, stream, name_);
+    }
+
+public:
+    void prepare(naming n) {
+        name_ = n.name;
+        number_ = (*n.products)++;
+    }
+    template <class F>
+    void each_state(F&& f) { input_.each_state(f, name_); }
+};
+
+} // namespace detail
+
+// ---- the greatest of a window ----
+
+template <geometry G, class Scheme, class Arch>
+class max_pool_layer : public detail::pool_layer<G.in, Scheme, Arch> {
+    using gradient_type = typename Scheme::gradient_type;
+    static constexpr shape in = G.in, out = G.out();
+    std::byte* output_{};
+
+    template <class Codes>
+    struct same_grid;
+    template <shape S, class Q, bool Signed>
+    struct same_grid<codes<S, Q, Signed>> {
+        using type = codes<out, Q, Signed>;
+    };
+    template <shape S, class T>
+    struct same_grid<stored_values<S, T>> {
+        using type = stored_values<out, T>;
+    };
+
+    template <class Stored>
+    constexpr auto result(const Stored& s) const {
+        using type = typename same_grid<Stored>::type;
+        if constexpr (requires { s.grid; }) return type{output_, s.grid, s.greatest};
+        else return type{reinterpret_cast<decltype(type::data)>(output_), s.measured};
+    }
+    // What is compared: codes, which are ordered as their values are.
+    template <class Stored>
+    static floats<Arch> key(const Stored& s, int n, int p, int b) {
+        if constexpr (requires { s.grid; }) return s.template code<Arch>(n, p, b);
+        else return s.template load<Arch>(n, p, b);
+    }
+    template <class Stored>
+    static floats<Arch> greatest(const Stored& s, int n, int p, int b) {
+        floats<Arch> most(-std::numeric_limits<float>::infinity());
+        detail::each_tap<G>(p, [&](int q) { most = max(key(s, n, q, b), most); });
+        return most;
+    }
+    template <class Stored>
+    static constexpr std::size_t bytes() {
+        using type = typename same_grid<Stored>::type;
+        if constexpr (requires { type::sample_bytes; }) return type::sample_bytes;
+        else return sizeof(float) * static_cast<std::size_t>(padded_size(out));
+    }
+
+    template <class Stored>
+    auto compute(const context& c, const Stored& s) {
+        const auto y = result(s);
+        parallel_for(c.samples, c.threads, [&](int n, int) {
+            passes::each_block<out>([&](int p, int b) {
+                const auto most = greatest(s, n, p, b);
+                using type = std::remove_cv_t<decltype(y)>;
+                if constexpr (!requires { type::sample_bytes; }) simd::store(const_cast<std::remove_const_t<std::remove_pointer_t<decltype(y.data)>>*>(y.data) + offset_of(out, n, p, b), most);
+                else if constexpr (is_real<typename type::quantizer>) most.store(reinterpret_cast<float*>(const_cast<std::byte*>(y.at(n, p, b))));
+                else simd::store_codes<bits_of<typename type::quantizer>, type::is_signed>(const_cast<std::byte*>(y.at(n, p, b)), most);
+            });
+        });
+        return y;
+    }
+
+public:
+    template <class X>
+    constexpr auto plan(planner& p, const X& x, int depth) {
+        this->template plan_input<X>(p);
+        p.saved(output_, static_cast<int>(bytes<decltype(this->stored(x))>()));
+        p.slot(sizeof(gradient_type) * static_cast<std::size_t>(padded_size(in)));
+        p.scratch(sizeof(float) * static_cast<std::size_t>(padded_size(in)));
+        p.depth(depth);
+        return view(x);
+    }
+    template <class X>
+    constexpr auto view(const X& x) const { return result(this->stored(x)); }
+    template <class X>
+    auto forward(const context& c, const X& x) { return compute(c, this->template store_input<false>(c, x)); }
+    template <unsigned Held, class X>
+    auto infer(const context& c, const X& x) { return compute(c, this->template store_input<true>(c, x)); }
+
+    /// The gradient goes to the first of the greatest codes, row by row.
+    template <unsigned Held, class X, class H, class Plus>
+    auto backward(const context& c, const X& x, const H& g, const Plus& plus) {
+        constexpr int slot = std::countr_one(Held | H::slots | Plus::slots);
+        auto* dx = reinterpret_cast<gradient_type*>(c.slot(slot));
+        const auto s = this->stored(x);
+        parallel_for(c.samples, c.threads, [&](int n, int thread) {
+            auto* sums = reinterpret_cast<float*>(c.scratch_of(thread));
+            std::fill_n(sums, padded_size(in), 0.0f);
+            passes::each_block<out>([&](int p, int b) {
+                const auto most = greatest(s, n, p, b);
+                auto rest = g.template load<Arch>(n, p, b);
+                detail::each_tap<G>(p, [&](int q) {
+                    const auto here = key(s, n, q, b) == most;
+                    float* place = sums + q * padded(in.channels) + b * lanes;
+                    (floats<Arch>::load(place) + where(here, rest, 0.0f)).store(place);
+                    rest = where(here, 0.0f, rest);
+                });
+            });
+            passes::each_block<in>([&](int p, int b) {
+                auto v = floats<Arch>::load(sums + p * padded(in.channels) + b * lanes);
+                if constexpr (!std::same_as<Plus, nothing>) v = v + plus.template load<Arch>(n, p, b);
+                simd::store(dx + offset_of(in, n, p, b), v);
+            });
+        });
+        return stored_gradient<in, gradient_type, slot>{dx};
+    }
+    template <class F, class X>
+    auto describe(F&& f, const X& x) {
+        f(description{this->name_, "max_pool", in, out, "codes of its input's grid", 0, 0, bytes<decltype(this->stored(x))>()});
+        return view(x);
+    }
+};
+
+// ---- the mean of a window ----
+
+/// The mean of the stored x over each window, padding counted as zeros.
+template <geometry G, class X>
+struct averaged {
+    static constexpr shape dims = G.out();
+    static constexpr bool nonnegative = X::nonnegative, learns = X::learns;
+    static constexpr unsigned slots = 0;
+    static constexpr float share = 1.0f / static_cast<float>(G.taps());
+    X x;
+
+    template <class Arch>
+    floats<Arch> load(int n, int p, int b) const {
+        floats<Arch> sum(0.0f);
+        if constexpr (requires { requires is_linear<typename X::quantizer>; }) {
+            detail::each_tap<G>(p, [&](int q) { sum = sum + x.template code<Arch>(n, q, b); }); // exact: at most 2^24 / 255 taps
+            return sum * product(x.grid->step, share);
+        } else {
+            detail::each_tap<G>(p, [&](int q) { sum = sum + x.template load<Arch>(n, q, b); });
+            return sum * share;
+        }
+    }
+};
+
+/// The gradient of `averaged`: each input pixel gets its share of every window that holds it.
+template <geometry G, class H>
+struct averaged_gradient {
+    static constexpr shape dims = G.in;
+    static constexpr unsigned slots = H::slots;
+    H g;
+
+    template <class Arch>
+    floats<Arch> load(int n, int p, int b) const {
+        const int y = p / G.in.width + G.pad, x = p % G.in.width + G.pad;
+        floats<Arch> sum(0.0f);
+        for (int v = first(y, G.kernel_height); v <= std::min(y / G.stride, G.out().height - 1); ++v)
+            for (int u = first(x, G.kernel_width); u <= std::min(x / G.stride, G.out().width - 1); ++u)
+                sum = sum + g.template load<Arch>(n, v * G.out().width + u, b);
+        return sum * (1.0f / static_cast<float>(G.taps()));
+    }
+
+private:
+    // The first output row (or column) whose window reaches input row `at`.
+    static int first(int at, int kernel) { return at < kernel ? 0 : (at - kernel) / G.stride + 1; }
+};
+
+template <geometry G, class Scheme, class Arch>
+class average_pool_layer : public detail::pool_layer<G.in, Scheme, Arch> {
+    static_assert(G.taps() <= 65536, "fqt: an average over more than 65536 pixels would not be exact");
+
+public:
+    template <class X>
+    constexpr auto plan(planner& p, const X& x, int) {
+        this->template plan_input<X>(p);
+        return view(x);
+    }
+    template <class X>
+    constexpr auto view(const X& x) const { return averaged<G, decltype(this->stored(x))>{this->stored(x)}; }
+    template <class X>
+    auto forward(const context& c, const X& x) {
+        this->template store_input<false>(c, x);
+        return view(x);
+    }
+    template <unsigned Held, class X>
+    auto infer(const context& c, const X& x) {
+        this->template store_input<true>(c, x);
+        return view(x);
+    }
+    template <unsigned Held, class X, class H, class Plus>
+    auto backward(const context&, const X&, const H& g, const Plus& plus) { return add(averaged_gradient<G, H>{g}, plus); }
+    template <class F, class X>
+    auto describe(F&& f, const X& x) {
+        description d{this->name_, G.out().pixels() == 1 ? "global_avg_pool" : "avg_pool", G.in, G.out(), {}, 0, 0, 0};
+        if constexpr (!is_stored<X>) d.saved_bytes = decltype(this->input_)::template bytes<X>();
+        std::snprintf(d.formats, sizeof d.formats, "input %d bits, sums exact in registers", bits_of<typename average_pool_layer::quantizer>);
+        f(d);
+        return view(x);
+    }
+};
+
+// ---- specs ----
+
+template <template <geometry, class, class> class Layer, window Window>
+struct pool_spec : spec {
+    static_assert(Window.kernel >= 1 && Window.stride >= 1 && Window.pad >= 0 && Window.pad < Window.kernel,
+                  "fqt: a pool's window needs kernel >= 1, stride >= 1 and 0 <= pad < kernel");
+    static constexpr const char* name = "pool";
+    static constexpr inferred output(shape in) { return detail::pool_output(detail::pool_geometry(in, Window)); }
+    template <shape In, class Scheme, class Arch>
+    using layer = Layer<detail::pool_geometry(In, Window), Scheme, Arch>;
+};
+
+struct global_avg_pool_spec : spec {
+    static constexpr const char* name = "global_avg_pool";
+    static constexpr inferred output(shape in) { return shape{in.channels, 1, 1}; }
+    template <shape In, class Scheme, class Arch>
+    using layer = average_pool_layer<detail::global_geometry(In), Scheme, Arch>;
+};
+
+namespace layers {
+/// The greatest of each window; unpadded 2x2 with stride 2 unless said otherwise. Padding never wins.
+template <window Window = window{.kernel = 2, .stride = 2, .pad = 0}>
+inline constexpr pool_spec<max_pool_layer, Window> max_pool{};
+/// The mean of each window, padding counted as zeros.
+template <window Window = window{.kernel = 2, .stride = 2, .pad = 0}>
+inline constexpr pool_spec<average_pool_layer, Window> avg_pool{};
+/// The mean of each channel.
+inline constexpr global_avg_pool_spec global_avg_pool{};
+} // namespace layers
+
+} // namespace fqt

@@ -1,0 +1,292 @@
+#pragma once
+// SPDX-License-Identifier: BSD-3-Clause
+// The linear layer under conv and dense: where a network computes and stores. Its three products are
+//     forward          sums = W x       codes of x and W, int32 sums
+//     input gradient   dx = W^T h       codes of h (with the weight scales folded in) and of W
+//     weight gradient  dW = sum_n h x   codes of h and x, one int32 sum a sample, scaled and added in order
+// with h the gradient by the sums. A product whose two operands have linear grids runs on integers; the others, those of
+// the `fp32` scheme among them, run on floats in a fixed order.
+
+#include <fqt/kernels/weight_gradient.hpp>
+#include <fqt/layers/gradient_codes.hpp>
+#include <fqt/layers/stored_input.hpp>
+#include <fqt/layers/weights.hpp>
+
+#include <bit>
+#include <cstdio>
+
+namespace fqt {
+
+template <geometry G, class Scheme, class Arch, bool Bias>
+class product_layer {
+    using activation_quantizer = typename Scheme::activation_quantizer;
+    using input_gradient_quantizer = typename Scheme::input_gradient_quantizer;
+    using weight_gradient_quantizer = typename Scheme::weight_gradient_quantizer;
+    using gradient_type = typename Scheme::gradient_type;
+    using weights_type = weights<G, Scheme, Arch>;
+    using forward_kernel = typename weights_type::forward_kernel;
+    using backward_kernel = typename weights_type::backward_kernel;
+    using weight_kind = product_kind<activation_quantizer, weight_gradient_quantizer>;
+    using weight_kernel = kernels::weight_gradient_product<G, weight_kind, Arch>;
+    using dx_codes = gradient_codes<G.out(), input_gradient_quantizer>;
+    using dw_codes = gradient_codes<G.out(), weight_gradient_quantizer>;
+
+    static constexpr bool integer_forward = weights_type::integer_forward, integer_backward = weights_type::integer_backward;
+    static constexpr bool integer_weight_gradient = std::same_as<weight_kind, kernels::integer>;
+    // One set of codes serves both backward products where their quantizers agree.
+    static constexpr bool shared_codes = std::same_as<input_gradient_quantizer, weight_gradient_quantizer> && !is_real<input_gradient_quantizer>;
+
+    // binary16 holds at most 65504, so sums are stored times a power of two that no possible sum exceeds.
+    using sums_type = std::conditional_t<integer_forward, typename Scheme::sums_type, float>;
+    static constexpr float unit = [] {
+        if (!std::same_as<sums_type, binary16> || !integer_forward) return 1.0f;
+        constexpr std::int64_t products = std::int64_t{G.weights()} / G.outputs;
+        const std::int64_t greatest = products * limits_of(bits_of<activation_quantizer>, false).high * limits_of(bits_of<typename Scheme::weight_quantizer>, true).high;
+        float scale = 1.0f;
+        while (static_cast<double>(greatest) * double{scale} > 65504.0) scale /= 2;
+        return scale;
+    }();
+    // In evaluation the sums stay as the kernel gives them.
+    using exact_sums = std::conditional_t<std::same_as<typename forward_kernel::sums_type, simd::i32x16<Arch>>, std::int32_t, float>;
+
+    static constexpr int in_size = padded_size(G.in), out_size = padded_size(G.out()), out_channels = padded(G.outputs);
+
+    // The sums of the weight gradient over samples: a number of groups that depends on sizes alone, each a chain of fmas
+    // over its samples in order, the groups added in order. So any number of threads gives the same bits.
+    static constexpr int groups = std::clamp(static_cast<int>((8 << 20) / (weight_kernel::sums * sizeof(float))), 2, 8);
+
+    weights_type weights_{};
+    float *bias_{}, *bias_gradient_{};
+    stored_input<G.in, activation_quantizer, Arch> input_{};
+    sums_type* sums_{};
+    float *scale_{}, *low_{}, *high_{}, *zeros_{};
+    double *first_{}, *second_{};
+    path name_{};
+    int number_{};
+
+    template <class X>
+    using input_type = typename stored_input<G.in, activation_quantizer, Arch>::template type<X>;
+
+public:
+    // ---- memory, names, parameters ----
+
+    template <class X>
+    constexpr auto plan(planner& p, const X& x, int depth) {
+        weights_.plan(p, X::learns);
+        if (Bias) {
+            p.persistent(bias_, out_channels);
+            p.persistent(bias_gradient_, out_channels);
+        }
+        p.persistent(zeros_, out_channels);
+        p.persistent(scale_, out_channels);
+        p.persistent(low_, out_channels);
+        p.persistent(high_, out_channels);
+        p.persistent(first_, 2 * out_channels);
+        p.persistent(second_, out_channels);
+        input_.template plan<X>(p);
+        p.saved(sums_, out_size);
+
+        p.depth(depth);
+        p.slot(sizeof(exact_sums) * static_cast<std::size_t>(out_size));
+        if (X::learns) p.slot(sizeof(gradient_type) * static_cast<std::size_t>(in_size));
+        const auto samples = static_cast<std::size_t>(p.batch());
+        p.shared(samples * (passes::moment_bytes(G.outputs) + passes::reduce_bytes(G.outputs)));
+        backward_memory memory(nullptr, p.batch());
+        p.shared(memory.bytes);
+        p.scratch(forward_kernel::staged_bytes);
+        p.scratch(backward_kernel::staged_bytes);
+        p.scratch(weight_kernel::staged_activation_bytes + weight_kernel::staged_gradient_bytes);
+        return view(x);
+    }
+
+    void prepare(naming n) {
+        name_ = n.name;
+        number_ = (*n.products)++;
+    }
+    void initialise(std::uint64_t seed) {
+        weights_.initialise({seed, 0, static_cast<std::uint32_t>(number_) * 8u + static_cast<std::uint32_t>(purpose::initialisation)});
+    }
+    template <class F>
+    void each_parameter(F&& f) {
+        f(parameter{name_ / "weight", parameter_kind::weight, {weights_.value, G.weights()}, {weights_.gradient, G.weights()}});
+        if constexpr (Bias)
+            f(parameter{name_ / "bias", parameter_kind::bias, {bias_, G.outputs}, {bias_gradient_, G.outputs}});
+    }
+    template <class F>
+    void each_state(F&& f) { input_.each_state(f, name_); }
+    template <class F>
+    void each_product(F&& f) { f(*this); }
+    template <class F>
+    void each_normalization(F&&) {}
+
+    // ---- forward ----
+
+    template <class X>
+    constexpr auto view(const X&) const {
+        return stored_sums<G.out(), sums_type>{sums_, scale_, Bias ? bias_ : zeros_, low_, high_};
+    }
+
+    /// First and second moments of the sums, left by the forward pass for a batch normalization behind it.
+    passes::moments moments() const { return {first_, second_, low_, high_}; }
+    std::span<const float> weight_scales() const { return {weights_.fold, G.outputs}; }
+    std::span<const float> weight_norms() const { return {weights_.norm, G.outputs}; }
+
+    template <class X>
+    auto forward(const context& c, const X& x) {
+        weights_.prepare(c, number_, name_.c_str(), !X::nonnegative, X::learns);
+        input_.forward(c, x, stream_of(c, number_, purpose::activations), name_);
+        set_scale(x, 1.0f / unit);
+        const auto out = view(x);
+        auto* partial = c.shared;
+        parallel_for(c.samples, c.threads, [&](int n, int thread) {
+            multiply(c, x, n, thread, [&](int p, int b, auto sums) {
+                simd::store(sums_ + offset_of(G.out(), n, p, b), as_floats(sums) * unit);
+            });
+            passes::moments_of_sample<Arch>(out, n, partial + static_cast<std::size_t>(n) * passes::moment_bytes(G.outputs));
+        });
+        passes::add_moments(c.samples, out_channels, partial, moments());
+        return out;
+    }
+
+    template <unsigned Held, class X>
+    auto infer(const context& c, const X& x) {
+        constexpr int slot = std::countr_one(Held | X::slots);
+        if (c.weights_changed) weights_.prepare(c, number_, name_.c_str(), !X::nonnegative, X::learns);
+        input_.infer(c, x, stream_of(c, number_, purpose::activations), name_);
+        set_scale(x, 1.0f);
+        auto* sums = reinterpret_cast<exact_sums*>(c.slot(slot));
+        parallel_for(c.samples, c.threads, [&](int n, int thread) {
+            multiply(c, x, n, thread, [&](int p, int b, auto s) { s.store(sums + offset_of(G.out(), n, p, b)); });
+        });
+        return stored_sums<G.out(), exact_sums, 1u << slot>{sums, scale_, Bias ? bias_ : zeros_, low_, high_};
+    }
+
+private:
+    static floats<Arch> as_floats(simd::i32x16<Arch> sums) { return sums.to_float(); }
+    static floats<Arch> as_floats(floats<Arch> sums) { return sums; }
+
+    /// What turns stored sums into real numbers.
+    template <class X>
+    void set_scale(const X& x, float per_unit) {
+        const float activation_step = integer_forward ? step_of(*input_.view(x).grid) : 1.0f;
+        for (int k = 0; k < G.outputs; ++k)
+            scale_[k] = integer_forward ? product(product(weights_.step[k], activation_step), per_unit) : 1.0f;
+    }
+    static float step_of(const grid& g) { return g.step; }
+    static float step_of(const auto&) { return 1.0f; }
+
+    template <class X, class Epilogue>
+    void multiply(const context& c, const X& x, int n, int thread, Epilogue&& epilogue) {
+        std::byte* staged = c.scratch_of(thread);
+        forward_kernel::stage(code_source<input_type<X>>{input_.view(x), n}, staged);
+        forward_kernel::run(staged, weights_.packed_forward, epilogue);
+    }
+
+    // ---- backward ----
+
+    /// The pieces of shared memory that the backward pass uses at the same time.
+    struct backward_memory {
+        dx_codes dx{};
+        dw_codes dw{};
+        float* group_sums{};
+        std::byte* measuring{};
+        double* reduced{};
+        std::size_t bytes{};
+
+        constexpr backward_memory(std::byte* base, int samples) {
+            carver memory(base);
+            if constexpr (!is_real<input_gradient_quantizer>) dx = dx_codes::carve(memory, samples);
+            if constexpr (!is_real<weight_gradient_quantizer> && !shared_codes) dw = dw_codes::carve(memory, samples);
+            if constexpr (shared_codes) dw = dx;
+            group_sums = memory.take<float>(static_cast<std::size_t>(groups) * weight_kernel::sums);
+            measuring = memory.take<std::byte>(std::max({dx_codes::encode_bytes(samples), dw_codes::encode_bytes(samples),
+                                                         passes::reduce_bytes(G.outputs) * static_cast<std::size_t>(samples)}));
+            reduced = memory.take<double>(2 * static_cast<std::size_t>(out_channels));
+            bytes = memory.used();
+        }
+    };
+
+public:
+    template <unsigned Held, class X, class H, class Plus>
+    auto backward(const context& c, const X& x, const H& h, const Plus& plus) {
+        backward_memory memory(c.shared, c.samples);
+        if constexpr (Bias) {
+            passes::reduce_gradient<Arch>(c, view(x), h, memory.measuring, memory.reduced);
+            for (int k = 0; k < G.outputs; ++k) bias_gradient_[k] = static_cast<float>(memory.reduced[k]);
+        }
+        constexpr bool wants_dx = X::learns, folds = wants_dx && integer_backward;
+        if constexpr (wants_dx && !is_real<input_gradient_quantizer>) {
+            const auto stream = stream_of(c, number_, purpose::input_gradient);
+            if constexpr (folds) memory.dx.template encode<Arch>(c, folded<H>{h, weights_.fold}, stream, memory.measuring, name_.c_str());
+            else memory.dx.template encode<Arch>(c, h, stream, memory.measuring, name_.c_str());
+        }
+        if constexpr (is_real<weight_gradient_quantizer>) {
+            add_weight_gradient<false>(c, x, memory, [&](int n) { return lazy_source<H>{h, n}; }, [](int) { return 1.0f; });
+        } else {
+            if constexpr (!(shared_codes && wants_dx))
+                memory.dw.template encode<Arch>(c, h, stream_of(c, number_, purpose::weight_gradient), memory.measuring, name_.c_str());
+            add_weight_gradient<shared_codes && folds>(
+                c, x, memory, [&](int n) { return gradient_source<dw_codes>{memory.dw, n}; },
+                [&](int n) { return integer_weight_gradient ? memory.dw.step_of(n) : 1.0f; });
+        }
+        if constexpr (!wants_dx) {
+            return nothing{};
+        } else if constexpr (is_real<input_gradient_quantizer>) {
+            return input_gradient<Held | H::slots>(c, plus, [&](int n) { return lazy_source<H>{h, n}; }, [](int) { return 1.0f; });
+        } else {
+            return input_gradient<Held | H::slots>(c, plus, [&](int n) { return gradient_source<dx_codes>{memory.dx, n}; },
+                                                   [&](int n) { return integer_backward ? memory.dx.step_of(n) : 1.0f; });
+        }
+    }
+
+private:
+    template <unsigned Held, class Plus, class Source, class Step>
+    auto input_gradient(const context& c, const Plus& plus, Source&& source, Step&& step) {
+        constexpr int slot = std::countr_one(Held | Plus::slots);
+        auto* out = reinterpret_cast<gradient_type*>(c.slot(slot));
+        parallel_for(c.samples, c.threads, [&](int n, int thread) {
+            std::byte* staged = c.scratch_of(thread);
+            backward_kernel::stage(source(n), staged);
+            const floats<Arch> scale(step(n));
+            backward_kernel::run(staged, weights_.packed_backward, [&](int p, int b, auto sums) {
+                auto* place = out + offset_of(G.in, n, p, b);
+                if constexpr (std::same_as<Plus, nothing>) simd::store(place, as_floats(sums) * scale);
+                else simd::store(place, fma(as_floats(sums), scale, plus.template load<Arch>(n, p, b)));
+            });
+        });
+        return stored_gradient<G.in, gradient_type, slot>{out};
+    }
+
+    /// dW, and what turns its sums into real numbers: the activations' step, the channel's step of h, and, where h had the
+    /// weight scale folded in, one over that.
+    template <bool Folded, class X, class Source, class Step>
+    void add_weight_gradient(const context& c, const X& x, backward_memory& memory, Source&& source, Step&& step) {
+        constexpr auto sums = weight_kernel::sums;
+        parallel_for(groups, c.threads, [&](int group, int thread) {
+            float* mine = memory.group_sums + static_cast<std::size_t>(group) * sums;
+            std::fill_n(mine, sums, 0.0f);
+            std::byte* activation = c.scratch_of(thread);
+            std::byte* gradient = activation + weight_kernel::staged_activation_bytes;
+            for (int n = c.samples * group / groups; n < c.samples * (group + 1) / groups; ++n) {
+                weight_kernel::stage_activation(code_source<input_type<X>>{input_.view(x), n}, !X::nonnegative, activation);
+                weight_kernel::stage_gradient(source(n), gradient);
+                weight_kernel::run(activation, gradient, !X::nonnegative, step(n), mine);
+            }
+        });
+        for (int group = 1; group < groups; ++group)
+            for (std::size_t i = 0; i < sums; ++i) memory.group_sums[i] += memory.group_sums[static_cast<std::size_t>(group) * sums + i];
+        weight_kernel::unpack(memory.group_sums, weights_.gradient);
+        const float activation_step = integer_weight_gradient ? step_of(*input_.view(x).grid) : 1.0f;
+        for (int k = 0; k < G.outputs; ++k) {
+            float factor = activation_step;
+            if constexpr (Folded) factor /= weights_.fold[k];
+            if constexpr (dw_codes::by_channel && integer_weight_gradient) factor = product(factor, memory.dw.steps[k]);
+            for (int i = 0; i < weights_type::row; ++i) {
+                float& g = weights_.gradient[k * weights_type::row + i];
+                g = product(g, factor);
+            }
+        }
+    }
+};
+
+} // namespace fqt

@@ -1,0 +1,137 @@
+#pragma once
+// SPDX-License-Identifier: BSD-3-Clause
+// The weights of one product: master values, their codes and grids, and both packed forms. The input gradient uses the
+// same codes as the forward pass. Its sum runs over output channels, so a per-channel scale cannot be applied after
+// it; the scale is folded into the gradient before that is quantized.
+
+#include <fqt/kernels/forward.hpp>
+#include <fqt/kernels/input_gradient.hpp>
+#include <fqt/layers/layer.hpp>
+#include <fqt/layers/passes.hpp>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+namespace fqt {
+
+/// The product of two quantized tensors runs on integers where both grids are linear.
+template <class A, class B>
+using product_kind = std::conditional_t<is_linear<A> && is_linear<B>, kernels::integer, kernels::real>;
+
+template <geometry G, class Scheme, class Arch>
+struct weights {
+    using quantizer = typename Scheme::weight_quantizer;
+    using forward_kind = product_kind<quantizer, typename Scheme::activation_quantizer>;
+    using backward_kind = product_kind<quantizer, typename Scheme::input_gradient_quantizer>;
+    using forward_kernel = kernels::forward_product<G, forward_kind, Arch>;
+    using backward_kernel = kernels::input_gradient_product<G, backward_kind, Arch>;
+
+    static constexpr int row = G.weights() / G.outputs; // weights of one output channel
+    static constexpr bool integer_forward = std::same_as<forward_kind, kernels::integer>;
+    static constexpr bool integer_backward = std::same_as<backward_kind, kernels::integer>;
+    static constexpr bool decodes = !is_real<quantizer> && (!integer_forward || !integer_backward);
+
+    float *value{}, *gradient{};
+    std::int8_t* code{}; // (k, r, s, c), unless the quantizer is `real`
+    float* step{};       // of each output channel's grid; 1 where values are decoded before the product
+    float* fold{};       // what is folded into channel k of the gradient: the step, or a stand-in where that is 0
+    float* norm{};       // Euclidean norm of each output channel's weights
+    std::byte *packed_forward{}, *packed_backward{};
+
+    /// Asks for memory; `learns` says whether an input gradient is wanted.
+    constexpr void plan(planner& p, bool learns) {
+        p.persistent(value, G.weights());
+        p.persistent(gradient, G.weights());
+        if (!is_real<quantizer>) p.persistent(code, G.weights());
+        p.persistent(step, padded(G.outputs));
+        p.persistent(fold, padded(G.outputs));
+        p.persistent(norm, padded(G.outputs));
+        p.persistent(grid_, G.outputs);
+        p.persistent(packed_forward, static_cast<int>(forward_kernel::packed_bytes));
+        if (learns) p.persistent(packed_backward, static_cast<int>(backward_kernel::packed_bytes));
+        if (decodes) p.shared(sizeof(float) * static_cast<std::size_t>(G.weights()));
+    }
+
+    /// He initialisation: uniform with variance 2 / fan-in (He, Zhang, Ren, Sun 2015, eq. 10).
+    void initialise(const random_stream& stream) {
+        const float bound = std::sqrt(6.0f / static_cast<float>(row));
+        for (int i = 0; i < G.weights(); ++i) {
+            const auto bits = stream.block(0, static_cast<std::uint32_t>(i / 4))[static_cast<std::size_t>(i % 4)];
+            value[i] = product(std::fma(2.0f, uniform32(bits), -1.0f), bound);
+        }
+    }
+
+    /// Codes, grids, norms and packed forms of the values as they are now, to meet signed or unsigned activations.
+    void prepare(const context& c, int layer, const char* name, bool signed_activations, bool learns) {
+        measure(name);
+        if constexpr (is_real<quantizer>) {
+            pack(value, signed_activations, learns);
+        } else {
+            auto* decoded = reinterpret_cast<float*>(c.shared);
+            for (int k = 0; k < G.outputs; ++k) encode(k, stream_of(c, layer, purpose::weights), decoded);
+            pack(decoded, signed_activations, learns);
+        }
+    }
+
+private:
+    typename quantizer_traits<quantizer>::grid_type* grid_{};
+
+    void measure(const char* name) {
+        constexpr code_limits limits = limits_of(bits_of<quantizer>, true);
+        interval all{};
+        float largest_step = 0;
+        for (int k = 0; k < G.outputs; ++k) {
+            const float* w = value + k * row;
+            interval range{};
+            double square = 0;
+            for (int i = 0; i < row; ++i) {
+                range = range.join({w[i], w[i]});
+                square = std::fma(double{w[i]}, double{w[i]}, square);
+            }
+            if (!(square <= double{std::numeric_limits<float>::max()})) passes::refuse_non_finite("a weight", name);
+            norm[k] = static_cast<float>(std::sqrt(square));
+            all = all.join(range);
+            if constexpr (has_granularity<quantizer, per_channel>) grid_[k] = quantizer::fit(range, limits);
+        }
+        if constexpr (!has_granularity<quantizer, per_channel>)
+            for (int k = 0; k < G.outputs; ++k) grid_[k] = quantizer::fit(all, limits);
+        for (int k = 0; k < G.outputs; ++k) {
+            if constexpr (is_linear<quantizer>) step[k] = grid_[k].step;
+            else step[k] = 1;
+            largest_step = std::max(largest_step, step[k]);
+        }
+        // A channel of zeros has no step; folding a zero in would lose its weight gradient for good.
+        for (int k = 0; k < G.outputs; ++k) fold[k] = step[k] > 0 ? step[k] : largest_step > 0 ? largest_step : 1.0f;
+    }
+
+    void encode(int k, const random_stream& stream, float* decoded) {
+        constexpr code_limits limits = limits_of(bits_of<quantizer>, true);
+        using values = floats<Arch>;
+        for (int first = 0; first < row; first += lanes) {
+            const int count = std::min(lanes, row - first);
+            float w[lanes]{}, u[lanes]{}, q[lanes], d[lanes];
+            std::copy_n(value + k * row + first, count, w);
+            if constexpr (quantizer_traits<quantizer>::draws)
+                for (int i = 0; i < count; ++i) u[i] = uniform16(stream.bits16(0, k, first + i, row));
+            const auto rounded = passes::clamped<Arch>(quantizer::encode(values::load(w), grid_[k], values::load(u)), limits);
+            rounded.store(q);
+            for (int i = 0; i < count; ++i) code[k * row + first + i] = static_cast<std::int8_t>(q[i]);
+            if constexpr (decodes) {
+                quantizer::decode(rounded, grid_[k]).store(d);
+                std::copy_n(d, count, decoded + k * row + first);
+            }
+        }
+    }
+
+    void pack(const float* decoded, bool signed_activations, bool learns) {
+        constexpr bool signed_gradients = true;
+        if constexpr (integer_forward) forward_kernel::pack(code, signed_activations, packed_forward);
+        else forward_kernel::pack(decoded, signed_activations, packed_forward);
+        if (!learns) return;
+        if constexpr (integer_backward) backward_kernel::pack(code, signed_gradients, packed_backward);
+        else backward_kernel::pack(decoded, signed_gradients, packed_backward);
+    }
+};
+
+} // namespace fqt
