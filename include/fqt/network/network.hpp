@@ -1,0 +1,272 @@
+#pragma once
+// SPDX-License-Identifier: BSD-3-Clause
+// network<spec, scheme>: parameters, memory, and the two passes. Spec and scheme are taken by reference, so that messages
+// and symbols say network<resnet20, w8a8g4>. All memory is planned at compile time and taken once; nothing is allocated
+// after construction.
+
+#include <fqt/core/diagnostic.hpp>
+#include <fqt/layers/batch_norm.hpp>
+#include <fqt/layers/chain.hpp>
+#include <fqt/layers/conv.hpp>
+#include <fqt/layers/pointwise.hpp>
+#include <fqt/layers/pool.hpp>
+#include <fqt/layers/residual.hpp>
+#include <fqt/network/memory.hpp>
+#include <fqt/simd/cpu.hpp>
+
+#include <span>
+#include <string_view>
+
+namespace fqt {
+
+/// What of a network is chosen at run time.
+struct network_options {
+    int batch = 128;           ///< the largest number of samples of one pass, >= 1
+    int threads = 0;           ///< 0: as many as OpenMP offers; without OpenMP always 1
+    float rectification = 0;   ///< weight of the rectifiers' loss, >= 0
+    float momentum = 0.1f;     ///< weight of a batch in running statistics and ranges, in (0, 1]
+};
+
+template <const auto& Spec, const auto& Scheme, class Arch = arch::best>
+class network : checked_shapes<Spec> {
+    using spec_type = std::remove_cvref_t<decltype(Spec)>;
+    using scheme_type = std::remove_cvref_t<decltype(Scheme)>;
+    static_assert(layer_spec<spec_type>, "fqt: a network's first argument is a spec, such as input<1, 28, 28> | conv<16> | ...");
+    static_assert(requires { typename scheme_type::weight_quantizer; }, "fqt: a network's second argument is a scheme, such as fqt::w8a8g4");
+
+    // Layers are made only where shapes fit, so that a misfit is the one error that is reported.
+    template <bool Fits, class S>
+    struct root_of {
+        using type = typename S::template layer<shape{}, placed<scheme_type, true, true>, Arch>;
+    };
+    template <class S>
+    struct root_of<false, S> {
+        using type = plain_layer;
+    };
+    using root = typename root_of<detail::fits_of<Spec>, spec_type>::type;
+
+public:
+    /// Shapes of one sample.
+    static constexpr shape input = spec_type::input(), output = detail::shapes_of<Spec>.value;
+    /// Learnt numbers.
+    static constexpr int parameters = spec_type::parameters(shape{});
+    /// Multiply-adds of one sample's forward pass.
+    static constexpr std::int64_t macs = spec_type::macs(shape{});
+    static_assert(input.size() > 0, "fqt: a network starts with input<C, H, W>");
+
+private:
+    static constexpr memory_plan plan_of(int batch) {
+        root layers{};
+        planner p(batch);
+        int* counters = nullptr;
+        float* logits = nullptr;
+        p.persistent(counters, 2);
+        p.saved(logits, output.size());
+        layers.plan(p, plain<input>{}, 0);
+        return p.plan();
+    }
+
+public:
+    /// Bytes of memory for batches of up to `batch` samples on `threads` threads; what a caller's own memory must have.
+    static constexpr std::size_t arena_bytes(int batch, int threads = 1) { return plan_of(batch).bytes(threads); }
+    /// The same by how long things live.
+    static constexpr memory_plan memory(int batch) { return plan_of(batch); }
+
+    /// A network with memory of its own, weights drawn from `s`.
+    explicit network(seed s, network_options options = {}) : network(s, options, std::span<std::byte>{}) {}
+
+    /// A network in the caller's memory: 64-byte aligned, at least arena_bytes(options.batch, options.threads) bytes.
+    network(seed s, network_options options, std::span<std::byte> memory) : options_(checked(options)), seed_(s.value) {
+        plan_ = plan_of(options_.batch);
+        memory_.take(memory, plan_.bytes(options_.threads));
+        place();
+        initialise(s);
+    }
+
+    network(network&&) noexcept = default;
+    network& operator=(network&&) noexcept = default;
+
+    /// Draws the weights anew and forgets statistics and steps.
+    void initialise(seed s) {
+        seed_ = s.value;
+        step_ = 0;
+        layers_.each_parameter([](const fqt::parameter& p) { std::ranges::fill(p.value, 0.0f); });
+        layers_.each_state([](const state& v) { std::ranges::fill(v.value, 0.0f); });
+        layers_.initialise(seed_);
+        weights_changed_ = true;
+        last_ = pass::none;
+    }
+
+    // ---- passes ----
+
+    /// The logits, (sample, class), of `samples` images, (sample, channel, row, column), in training: batch statistics and
+    /// current ranges. The images must stay in place until backward().
+    std::span<const float> forward(std::span<const float> images, int samples) {
+        check(images, samples);
+        const plain<input> x{images.data()};
+        const context c = context_for(samples);
+        write_logits(c, layers_.forward(c, x));
+        images_ = images.data();
+        samples_ = samples;
+        last_ = pass::training;
+        weights_changed_ = false;
+        return logits();
+    }
+
+    /// Fills the gradient of every parameter from the loss's gradient by the logits, (sample, class), of the last forward().
+    void backward(std::span<const float> by_logits) {
+        if (last_ != pass::training) fail("backward() needs the values of a forward() directly before it; call forward() first");
+        if (by_logits.size() != logits().size())
+            fail("backward() got %zu gradients for %zu logits; give one for each of the last forward()'s", by_logits.size(), logits().size());
+        static_cast<void>(layers_.template backward<0>(context_for(samples_), plain<input>{images_}, plain<output>{by_logits.data()}, nothing{}));
+        last_ = pass::none;
+        ++step_;
+    }
+
+    /// The logits in evaluation: frozen ranges and statistics, batch normalization folded into the requantization of integer
+    /// sums. Samples do not influence each other.
+    std::span<const float> predict(std::span<const float> images, int samples) {
+        check(images, samples);
+        const plain<input> x{images.data()};
+        const context c = context_for(samples);
+        write_logits(c, layers_.template infer<0>(c, x));
+        samples_ = samples;
+        last_ = pass::evaluation;
+        weights_changed_ = false;
+        return logits();
+    }
+
+    // ---- what it is made of ----
+
+    int batch() const { return options_.batch; }
+    int threads() const { return options_.threads; }
+    std::uint64_t seed_value() const { return seed_; }
+    /// Backward passes done.
+    std::uint32_t step() const { return step_; }
+    void set_step(std::uint32_t step) { step_ = step; }
+    float rectification() const { return options_.rectification; }
+    /// Sets the weight of the rectifiers' loss, >= 0: call it every step for a schedule.
+    void set_rectification(float weight) {
+        if (!(weight >= 0)) fail("the weight of rectification is %g; it must be 0 or more", double{weight});
+        options_.rectification = weight;
+    }
+    /// The weighted sum of the rectifiers' losses in the last backward pass.
+    float rectification_loss() {
+        float sum = 0;
+        layers_.each_normalization([&](auto& n) { sum = std::fma(options_.rectification, n.penalty(), sum); });
+        return sum;
+    }
+
+    /// Calls f(parameter) for every learnt tensor, from the input to the output. Values may be changed.
+    template <class F>
+    void each_parameter(F&& f) {
+        weights_changed_ = true;
+        layers_.each_parameter(f);
+    }
+    /// Calls f(state) for all running statistics and ranges.
+    template <class F>
+    void each_state(F&& f) { layers_.each_state(f); }
+    /// Calls f(batch_norm_layer&) for every batch normalization: name(), facts(), penalty().
+    template <class F>
+    void each_normalization(F&& f) { layers_.each_normalization(f); }
+    /// Calls f(description) for every layer.
+    template <class F>
+    void describe(F&& f) { layers_.describe(f, plain<input>{images_}); }
+
+    /// The parameter of that name: "stage1.0.body.0.weight".
+    fqt::parameter parameter(std::string_view name) {
+        fqt::parameter found{};
+        each_parameter([&](const fqt::parameter& p) {
+            if (p.name.view() == name) found = p;
+        });
+        if (found.value.empty()) fail("no parameter is called '%.*s'; each_parameter() lists the names", static_cast<int>(name.size()), name.data());
+        return found;
+    }
+
+private:
+    enum class pass { none, training, evaluation };
+
+    static network_options checked(network_options o) {
+        if (o.batch < 1) fail("a network was planned for batches of %d samples; options.batch must be 1 or more", o.batch);
+        if (o.threads < 0) fail("a network was given %d threads; options.threads must be 1 or more, or 0 for all", o.threads);
+        if (!(o.rectification >= 0)) fail("options.rectification is %g; it must be 0 or more", double{o.rectification});
+        if (!(o.momentum > 0 && o.momentum <= 1)) fail("options.momentum is %g; it must lie in (0, 1]", double{o.momentum});
+        if (o.threads == 0) o.threads = hardware_threads();
+        return o;
+    }
+
+    void place() {
+        std::byte* base = memory_.data();
+        const auto after = [&](std::size_t bytes) {
+            std::byte* at = base;
+            base += bytes;
+            return at;
+        };
+        std::byte* persistent = after(plan_.persistent);
+        std::byte* saved = after(plan_.saved);
+        slots_ = after(plan_.slot * static_cast<std::size_t>(plan_.slots()));
+        shared_ = after(plan_.shared);
+        scratch_ = base;
+        planner p(options_.batch, persistent, saved);
+        int* counters = nullptr;
+        p.persistent(counters, 2);
+        p.saved(logits_, output.size());
+        layers_.plan(p, plain<input>{}, 0);
+        layers_.prepare(naming{{}, counters, counters + 1, false});
+    }
+
+    context context_for(int samples) const {
+        context c;
+        c.samples = samples;
+        c.threads = options_.threads;
+        c.seed = seed_;
+        c.step = step_;
+        c.momentum = options_.momentum;
+        c.rectification = options_.rectification;
+        c.weights_changed = weights_changed_;
+        c.shared = shared_;
+        c.scratch = scratch_;
+        c.scratch_bytes = plan_.scratch;
+        c.slots = slots_;
+        c.slot_count = plan_.slots();
+        c.slot_bytes = plan_.slot;
+        return c;
+    }
+
+    void check(std::span<const float> images, int samples) const {
+        if (samples < 1) fail("a pass over %d samples; a batch has at least one", samples);
+        if (samples > options_.batch)
+            fail("a batch of %d samples is larger than the %d planned for; construct the network with options.batch = %d", samples, options_.batch, samples);
+        if (images.size() != static_cast<std::size_t>(samples) * static_cast<std::size_t>(input.size()))
+            fail("%d samples of %d x %d x %d need %zu numbers, but there are %zu", samples, input.channels, input.height, input.width,
+                 static_cast<std::size_t>(samples) * static_cast<std::size_t>(input.size()), images.size());
+    }
+
+    template <class Y>
+    void write_logits(const context& c, const Y& y) {
+        for (int n = 0; n < c.samples; ++n)
+            for (int p = 0; p < output.pixels(); ++p)
+                for (int b = 0; b < blocks(output.channels); ++b) {
+                    float values[lanes];
+                    y.template load<Arch>(n, p, b).store(values);
+                    for (int i = 0; i < lanes && b * lanes + i < output.channels; ++i)
+                        logits_[(n * output.channels + b * lanes + i) * output.pixels() + p] = values[i];
+                }
+    }
+    std::span<const float> logits() const { return {logits_, static_cast<std::size_t>(samples_ * output.size())}; }
+
+    network_options options_;
+    memory_plan plan_{};
+    owned_or_borrowed_memory memory_{};
+    root layers_{};
+    std::byte *shared_{}, *scratch_{}, *slots_{};
+    float* logits_{};
+    const float* images_{};
+    int samples_{};
+    std::uint64_t seed_{};
+    std::uint32_t step_{};
+    bool weights_changed_{true};
+    pass last_{pass::none};
+};
+
+} // namespace fqt
