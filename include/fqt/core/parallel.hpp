@@ -25,9 +25,9 @@ inline int hardware_threads() {
 /// Refuses a thread whose rounding mode or flush-to-zero would change results.
 template <class Body>
 void parallel_for(int items, int threads, Body&& body) {
-    bool sound = true;
 #if defined(_OPENMP)
     if (threads > 1 && items > 1) {
+        bool sound = true;
 #pragma omp parallel num_threads(threads) reduction(&& : sound)
         {
             sound = floating_point_is_default();

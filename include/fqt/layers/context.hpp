@@ -6,6 +6,7 @@
 #include <fqt/core/parallel.hpp>
 #include <fqt/core/random.hpp>
 #include <fqt/core/shape.hpp>
+#include <fqt/layers/observer.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -23,6 +24,7 @@ struct context {
     float momentum{0.1f};           ///< weight of this batch in running statistics and ranges
     float rectification{};          ///< weight of the rectifiers' loss at this step
     bool weights_changed{true};     ///< codes of the weights must be made anew
+    observer watcher{};             ///< is shown the tensors as they come
     std::byte* shared{};            ///< memory for one layer's call, shared by the threads
     std::byte* scratch{};           ///< memory of each thread
     std::size_t scratch_bytes{};    ///< bytes a thread

@@ -82,6 +82,18 @@ struct gradient_codes {
     }
 
 private:
+    // The codes as a lazy tensor, for kernels and observers.
+public:
+    static constexpr shape dims = Shape;
+    template <class Arch>
+    floats<Arch> code(int n, int p, int b) const { return coded{data, nullptr, nullptr}.template code<Arch>(n, p, b); }
+    template <class Arch>
+    floats<Arch> load(int n, int p, int b) const {
+        if constexpr (by_channel) return code<Arch>(n, p, b) * floats<Arch>::load(steps + b * lanes);
+        else return Q::decode(code<Arch>(n, p, b), grid_of(n));
+    }
+
+private:
     template <class Arch, class H>
     void write(const context& c, const H& h, const random_stream& stream, int n) {
         const coded out{data, nullptr, nullptr};
@@ -154,12 +166,7 @@ struct gradient_source {
         return simd::load_code_bytes<Arch, Gradient::bits, true>(typename Gradient::coded{tensor.data, nullptr, nullptr}.at(n, p, b));
     }
     template <class Arch>
-    floats<Arch> values(int p, int b) const {
-        using quantizer = typename Gradient::coded::quantizer;
-        const auto q = typename Gradient::coded{tensor.data, nullptr, nullptr}.template code<Arch>(n, p, b);
-        if constexpr (Gradient::by_channel) return q * floats<Arch>::load(tensor.steps + b * lanes);
-        else return quantizer::decode(q, tensor.grid_of(n));
-    }
+    floats<Arch> values(int p, int b) const { return tensor.template load<Arch>(n, p, b); }
 };
 
 /// Any lazy tensor, as floats.

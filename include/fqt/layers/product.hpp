@@ -145,6 +145,8 @@ public:
             passes::moments_of_sample<Arch>(out, n, partial + static_cast<std::size_t>(n) * passes::moment_bytes(G.outputs));
         });
         passes::add_moments(c.samples, out_channels, partial, moments());
+        c.watcher.see(name_.view(), "input", c.samples, input_.view(x));
+        c.watcher.see(name_.view(), "sums", c.samples, out);
         return out;
     }
 
@@ -158,7 +160,10 @@ public:
         parallel_for(c.samples, c.threads, [&](int n, int thread) {
             multiply(c, x, n, thread, [&](int p, int b, auto s) { s.store(sums + offset_of(G.out(), n, p, b)); });
         });
-        return stored_sums<G.out(), exact_sums, 1u << slot>{sums, scale_, Bias ? bias_ : zeros_, low_, high_};
+        const auto out = stored_sums<G.out(), exact_sums, 1u << slot>{sums, scale_, Bias ? bias_ : zeros_, low_, high_};
+        c.watcher.see(name_.view(), "input", c.samples, input_.view(x));
+        c.watcher.see(name_.view(), "sums", c.samples, out);
+        return out;
     }
 
 private:
@@ -219,12 +224,16 @@ public:
             const auto stream = stream_of(c, number_, purpose::input_gradient);
             if constexpr (folds) memory.dx.template encode<Arch>(c, folded<H>{h, weights_.fold}, stream, memory.measuring, name_.c_str());
             else memory.dx.template encode<Arch>(c, h, stream, memory.measuring, name_.c_str());
+            c.watcher.see(name_.view(), "input_gradient", c.samples, memory.dx);
         }
+        if constexpr (wants_dx && is_real<input_gradient_quantizer>) c.watcher.see(name_.view(), "input_gradient", c.samples, h);
         if constexpr (is_real<weight_gradient_quantizer>) {
+            c.watcher.see(name_.view(), "weight_gradient", c.samples, h);
             add_weight_gradient<false>(c, x, memory, [&](int n) { return lazy_source<H>{h, n}; }, [](int) { return 1.0f; });
         } else {
             if constexpr (!(shared_codes && wants_dx))
                 memory.dw.template encode<Arch>(c, h, stream_of(c, number_, purpose::weight_gradient), memory.measuring, name_.c_str());
+            if constexpr (!(shared_codes && wants_dx)) c.watcher.see(name_.view(), "weight_gradient", c.samples, memory.dw);
             add_weight_gradient<shared_codes && folds>(
                 c, x, memory, [&](int n) { return gradient_source<dw_codes>{memory.dw, n}; },
                 [&](int n) { return integer_weight_gradient ? memory.dw.step_of(n) : 1.0f; });
@@ -254,7 +263,9 @@ private:
                 else simd::store(place, fma(as_floats(sums), scale, plus.template load<Arch>(n, p, b)));
             });
         });
-        return stored_gradient<G.in, gradient_type, slot>{out};
+        const stored_gradient<G.in, gradient_type, slot> dx{out};
+        c.watcher.see(name_.view(), "gradient", c.samples, dx);
+        return dx;
     }
 
     /// dW, and what turns its sums into real numbers: the activations' step, the channel's step of h, and, where h had the

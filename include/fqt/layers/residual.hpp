@@ -207,6 +207,7 @@ struct residual_spec : spec {
             if constexpr (!is_stored<X> && starts_with_product) codes_.forward(c, x, stream_of(c, number_, purpose::activations), name_);
             else if constexpr (!is_stored<X>) store_values(c, x);
             const auto s = stored(x);
+            if constexpr (!is_stored<X>) c.watcher.see(name_.view(), "input", c.samples, s);
             const auto body = body_.forward(c, s);
             return sum(body, shortcut_.forward(c, s));
         }

@@ -173,6 +173,11 @@ public:
     template <class F>
     void describe(F&& f) { layers_.describe(f, plain<input>{images_}); }
 
+    /// Shows `f` every tensor of the passes to come (observer.hpp), until stop_observing(). f must live that long.
+    template <class F>
+    void observe(F& f) { watcher_ = observer(f); }
+    void stop_observing() { watcher_ = observer(); }
+
     /// The parameter of that name: "stage1.0.body.0.weight".
     fqt::parameter parameter(std::string_view name) {
         fqt::parameter found{};
@@ -224,6 +229,7 @@ private:
         c.momentum = options_.momentum;
         c.rectification = options_.rectification;
         c.weights_changed = weights_changed_;
+        c.watcher = watcher_;
         c.shared = shared_;
         c.scratch = scratch_;
         c.scratch_bytes = plan_.scratch;
@@ -259,6 +265,7 @@ private:
     memory_plan plan_{};
     owned_or_borrowed_memory memory_{};
     root layers_{};
+    observer watcher_{};
     std::byte *shared_{}, *scratch_{}, *slots_{};
     float* logits_{};
     const float* images_{};
