@@ -1,0 +1,201 @@
+#pragma once
+// SPDX-License-Identifier: BSD-3-Clause
+// A set of labelled pictures in memory, one byte a pixel and channel, and the scale on which a network sees them. Bytes
+// rather than floats: a quarter of the memory, nothing that is not finite, and the scale can be chosen later.
+
+#include <fqt/core/fail.hpp>
+#include <fqt/core/floating_point.hpp>
+#include <fqt/core/shape.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace fqt {
+
+/// How pixels become the network's input: (pixel / 255 - mean) / deviation, one mean and deviation for each channel.
+/// Empty vectors stand for mean 0 and deviation 1.
+struct pixel_scale {
+    std::vector<float> mean, deviation;
+
+    friend bool operator==(const pixel_scale&, const pixel_scale&) = default;
+};
+
+/// Refuses a shape with a side below 1 or with more values than an int counts.
+inline void check_image(shape image) {
+    const auto [c, h, w] = image;
+    if (c < 1 || h < 1 || w < 1 || std::int64_t{c} * h > std::numeric_limits<int>::max() / w)
+        fail("an image of %d x %d x %d (channels, height, width) is not possible; "
+             "all three must be at least 1 and their product below 2^31",
+             c, h, w);
+}
+
+/// Labelled pictures. The members may be filled in any order; check() says whether they fit together.
+struct dataset {
+    shape image{};                        ///< of one picture
+    int classes{};                        ///< 1 to 256
+    std::vector<std::uint8_t> pixels;     ///< (sample, channel, y, x)
+    std::vector<std::uint8_t> labels;     ///< one a sample, each below `classes`
+    std::vector<std::string> class_names; ///< one a class, or none
+    pixel_scale scale;
+
+    /// Number of samples.
+    int size() const { return static_cast<int>(labels.size()); }
+
+    /// The pixels of one sample, (channel, y, x). No check of 0 <= sample < size().
+    std::span<const std::uint8_t> pixels_of(int sample) const {
+        const auto one = static_cast<std::size_t>(image.size());
+        return std::span(pixels).subspan(static_cast<std::size_t>(sample) * one, one);
+    }
+
+    /// Refuses an empty set, counts that disagree, labels that are no class, and a scale that is not usable.
+    void check() const {
+        check_image(image);
+        if (classes < 1 || classes > 256)
+            fail("the data set has %d classes; labels are bytes, so it takes 1 to 256", classes);
+        if (labels.empty()) fail("the data set is empty; give at least one sample");
+        if (labels.size() > static_cast<std::size_t>(std::numeric_limits<int>::max()))
+            fail("the data set has %zu samples; it takes at most 2^31 - 1", labels.size());
+        if (pixels.size() != labels.size() * static_cast<std::size_t>(image.size()))
+            fail("the data set has %zu labels and %zu pixels, which is not %d pixels for each label; images and labels "
+                 "must be equally many",
+                 labels.size(), pixels.size(), image.size());
+        for (std::size_t n = 0; n < labels.size(); ++n)
+            if (labels[n] >= classes)
+                fail("label %d of sample %zu is out of range; "
+                     "the data set has %d classes, so labels must be below that",
+                     int{labels[n]}, n, classes);
+        if (!class_names.empty() && class_names.size() != static_cast<std::size_t>(classes))
+            fail("the data set has %d classes and %zu class names; give one name a class, or none", classes,
+                 class_names.size());
+        check_scale();
+    }
+
+    /// What a pixel value becomes: entry 256 * c + value for channel c. check() must have passed.
+    std::vector<float> pixel_table() const {
+        std::vector<float> table;
+        table.reserve(static_cast<std::size_t>(image.channels) * 256);
+        for (std::size_t c = 0; c < static_cast<std::size_t>(image.channels); ++c) {
+            const double mean = scale.mean.empty() ? 0.0 : static_cast<double>(scale.mean[c]);
+            const double deviation = scale.mean.empty() ? 1.0 : static_cast<double>(scale.deviation[c]);
+            for (int value = 0; value < 256; ++value)
+                table.push_back(static_cast<float>((static_cast<double>(value) / 255.0 - mean) / deviation));
+        }
+        return table;
+    }
+
+    /// The first n samples, 1 <= n <= size(), with the same classes and scale.
+    dataset take(int n) const {
+        if (n < 1 || n > size())
+            fail("%d samples cannot be taken from a data set of %d; take 1 to %d", n, size(), size());
+        return slice(0, n);
+    }
+
+    /// Samples first to last - 1, 0 <= first <= last <= size(), unchecked.
+    dataset slice(int first, int last) const {
+        const std::ptrdiff_t one = image.size();
+        dataset part{image, classes, {}, {}, class_names, scale};
+        part.pixels.assign(pixels.begin() + first * one, pixels.begin() + last * one);
+        part.labels.assign(labels.begin() + first, labels.begin() + last);
+        return part;
+    }
+
+private:
+    void check_scale() const {
+        const auto channels = static_cast<std::size_t>(image.channels);
+        const bool none = scale.mean.empty() && scale.deviation.empty();
+        if (!none && (scale.mean.size() != channels || scale.deviation.size() != channels))
+            fail("the data set's scale has %zu means and %zu deviations for %zu channels; "
+                 "give one of each a channel, or none",
+                 scale.mean.size(), scale.deviation.size(), channels);
+        for (std::size_t c = 0; c < scale.mean.size(); ++c)
+            if (!std::isfinite(scale.mean[c]) || !std::isfinite(scale.deviation[c]) || !(scale.deviation[c] > 0.0f))
+                fail("the scale of channel %zu is mean %g, deviation %g; both must be finite and the deviation above 0",
+                     c, static_cast<double>(scale.mean[c]), static_cast<double>(scale.deviation[c]));
+    }
+};
+
+/// Two sets with the same classes and scale.
+struct train_and_test {
+    dataset train, test;
+};
+
+/// The first `first` samples for training and the others for testing, 1 <= first < size().
+inline train_and_test split(const dataset& data, int first) {
+    if (first < 1 || first >= data.size())
+        fail("a data set of %d samples cannot be split after %d; both parts need a sample", data.size(), first);
+    return {data.slice(0, first), data.slice(first, data.size())};
+}
+
+/// The deviation that measure_scale gives at least: one grey level. A channel that is constant becomes zeros with it,
+/// and noise of less than a level is not blown up.
+inline constexpr float least_deviation = 1.0f / 255.0f;
+
+/// Mean and standard deviation of each channel over all samples, in units of the full range 255; the deviation is at
+/// least `least_deviation`. From exact counts of each pixel value, so the order of samples changes nothing.
+inline pixel_scale measure_scale(const dataset& data) {
+    data.check();
+    pixel_scale scale;
+    const auto plane = static_cast<std::size_t>(data.image.pixels());
+    for (int c = 0; c < data.image.channels; ++c) {
+        std::array<std::int64_t, 256> counts{};
+        for (int n = 0; n < data.size(); ++n)
+            for (const std::uint8_t value : data.pixels_of(n).subspan(static_cast<std::size_t>(c) * plane, plane))
+                ++counts[value];
+
+        const double total = static_cast<double>(data.size()) * static_cast<double>(plane);
+        double sum = 0, squares = 0;
+        for (std::size_t v = 0; v < 256; ++v) sum += product(static_cast<double>(v), static_cast<double>(counts[v]));
+        const double mean = sum / total;
+        for (std::size_t v = 0; v < 256; ++v) {
+            const double distance = static_cast<double>(v) - mean;
+            squares += product(product(distance, distance), static_cast<double>(counts[v]));
+        }
+        scale.mean.push_back(static_cast<float>(mean / 255.0));
+        scale.deviation.push_back(std::max(static_cast<float>(std::sqrt(squares / total) / 255.0), least_deviation));
+    }
+    return scale;
+}
+
+/// The float values that become pixels 0 and 255.
+struct float_range {
+    float low = 0.0f, high = 1.0f;
+};
+
+/// A data set from float images (sample, channel, y, x), rounded to 256 levels between range.low and range.high, with
+/// the measured scale. Errors: NaN, infinity or a value outside the range, named by sample, channel, y and x; an empty
+/// range; counts that disagree; labels that are no class.
+inline dataset dataset_from_floats(shape image, int classes, std::span<const float> images,
+                                   std::vector<std::uint8_t> labels, float_range range = {}) {
+    check_image(image);
+    if (!std::isfinite(range.low) || !std::isfinite(range.high) || !(range.low < range.high))
+        fail("the range of float pixels is [%g, %g]; both ends must be finite and the first below the second",
+             static_cast<double>(range.low), static_cast<double>(range.high));
+    dataset data{image, classes, {}, std::move(labels), {}, {}};
+    data.pixels.resize(images.size());
+    const double low = static_cast<double>(range.low), extent = static_cast<double>(range.high) - low;
+    for (std::size_t i = 0; i < images.size(); ++i) {
+        const float value = images[i];
+        if (!(value >= range.low && value <= range.high)) {
+            const auto size = static_cast<std::size_t>(image.size()), plane = static_cast<std::size_t>(image.pixels());
+            const auto width = static_cast<std::size_t>(image.width), place = i % size;
+            fail("sample %zu is %g at channel %zu, y %zu, x %zu, which is %s [%g, %g]; "
+                 "repair the data, or give its range",
+                 i / size, static_cast<double>(value), place / plane, place % plane / width, place % width,
+                 std::isfinite(value) ? "outside" : "not a finite number of", static_cast<double>(range.low),
+                 static_cast<double>(range.high));
+        }
+        data.pixels[i] = static_cast<std::uint8_t>(std::rint((static_cast<double>(value) - low) / extent * 255.0));
+    }
+    data.scale = measure_scale(data);
+    return data;
+}
+
+} // namespace fqt

@@ -1,0 +1,93 @@
+#pragma once
+// SPDX-License-Identifier: BSD-3-Clause
+// Softmax cross-entropy: the loss whose gradient, softmax minus target, starts every backward pass. Computed in a fixed
+// order with fqt's own exp and log, because the gradient's bits decide those of all that is trained.
+
+#include <fqt/core/fail.hpp>
+#include <fqt/core/floating_point.hpp>
+#include <fqt/core/math.hpp>
+#include <fqt/train/metrics.hpp>
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace fqt {
+
+struct loss_result {
+    float value{};                     ///< mean over the samples, in nats
+    int correct{};                     ///< samples whose greatest logit is that of the label (the lowest of equals)
+    std::span<const float> gradient{}; ///< of the mean loss, samples x classes; lies in the caller's buffer
+};
+
+struct cross_entropy_options {
+    /// Share s of each target that is spread evenly over all classes, 0 <= s < 1.
+    float label_smoothing = 0;
+};
+
+/// Position of the first NaN or infinity, or -1.
+inline std::int64_t first_not_finite(std::span<const float> values) {
+    for (std::size_t i = 0; i < values.size(); ++i)
+        if (!std::isfinite(values[i])) return static_cast<std::int64_t>(i);
+    return -1;
+}
+
+/// Softmax cross-entropy of `logits` (samples x classes) for one label a sample, and its gradient
+/// (softmax - target) / samples in `gradient` (samples x classes, or empty: no gradient is written).
+/// Errors: sizes that disagree, a label that is no class, logits with NaN or infinity, smoothing outside [0, 1).
+inline loss_result cross_entropy(std::span<const float> logits, std::span<const std::uint8_t> labels,
+                                 std::span<float> gradient, cross_entropy_options options = {}) {
+    const auto classes = static_cast<std::size_t>(classes_of(logits, labels.size()));
+    if (!gradient.empty() && gradient.size() != logits.size())
+        fail("the gradient's buffer holds %zu values for %zu logits; make it samples x classes, or leave it empty",
+             gradient.size(), logits.size());
+    if (!(options.label_smoothing >= 0.0f && options.label_smoothing < 1.0f))
+        fail("label_smoothing is %g; it must be at least 0 and below 1", static_cast<double>(options.label_smoothing));
+    if (const std::int64_t bad = first_not_finite(logits); bad >= 0)
+        fail("logit %lld of sample %lld is %g; "
+             "the network has diverged: lower the learning rate, or check its parameters",
+             static_cast<long long>(bad) % static_cast<long long>(classes),
+             static_cast<long long>(bad) / static_cast<long long>(classes),
+             static_cast<double>(logits[static_cast<std::size_t>(bad)]));
+
+    const double smoothing = static_cast<double>(options.label_smoothing);
+    const double off = smoothing / static_cast<double>(classes), on = (1.0 - smoothing) + off;
+    const double samples = static_cast<double>(labels.size());
+    loss_result result;
+    double total = 0;
+    for (std::size_t n = 0; n < labels.size(); ++n) {
+        const std::size_t label = labels[n];
+        if (label >= classes)
+            fail("label %zu of sample %zu is out of range; the network has %zu classes, so labels must be below that",
+                 label, n, classes);
+        const auto row = logits.subspan(n * classes, classes);
+        const auto best = static_cast<std::size_t>(argmax(row));
+        result.correct += best == label;
+
+        // Differences to the greatest logit keep every exponential in (0, 1] and their sum in [1, classes].
+        double sum = 0, differences = 0;
+        for (std::size_t c = 0; c < classes; ++c) {
+            const float exponential = math::exp(row[c] - row[best]);
+            sum += static_cast<double>(exponential);
+            differences += static_cast<double>(row[c]) - static_cast<double>(row[best]);
+            if (!gradient.empty()) gradient[n * classes + c] = exponential;
+        }
+        // -sum over c of t_c log p_c = log(sum) - sum over c of t_c (z_c - greatest), because the targets sum to 1.
+        const double chosen = static_cast<double>(row[label]) - static_cast<double>(row[best]);
+        const double expected = product(1.0 - smoothing, chosen) + product(off, differences);
+        total += static_cast<double>(math::log(static_cast<float>(sum))) - expected;
+
+        if (gradient.empty()) continue;
+        for (std::size_t c = 0; c < classes; ++c) {
+            float& g = gradient[n * classes + c];
+            const double target = c == label ? on : off;
+            g = static_cast<float>((static_cast<double>(g) / sum - target) / samples);
+        }
+    }
+    result.value = static_cast<float>(total / samples);
+    result.gradient = gradient;
+    return result;
+}
+
+} // namespace fqt

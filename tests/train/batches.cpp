@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <fqt/train/batches.hpp>
+#include <fqt/train/generated_images.hpp>
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <map>
+#include <numeric>
+#include <vector>
+
+using doctest::Contains;
+
+namespace {
+
+std::vector<std::uint32_t> order_of(std::uint64_t seed, std::uint32_t epoch, std::size_t size) {
+    std::vector<std::uint32_t> order(size);
+    fqt::shuffled_order({seed}, epoch, order);
+    return order;
+}
+
+/// Every sample of an epoch by its number in the data set.
+std::map<std::uint32_t, std::vector<float>> samples_of(fqt::batches& over, std::uint32_t epoch, std::size_t size) {
+    std::map<std::uint32_t, std::vector<float>> samples;
+    over.start(epoch);
+    while (const auto batch = over.next())
+        for (std::size_t n = 0; n < batch->origin.size(); ++n) {
+            const auto image = batch->images.subspan(n * size, size);
+            samples[batch->origin[n]].assign(image.begin(), image.end());
+        }
+    return samples;
+}
+
+} // namespace
+
+TEST_CASE("the order of an epoch is a permutation, which seed and epoch decide") {
+    auto order = order_of(1, 0, 1000);
+    CHECK(order == order_of(1, 0, 1000));
+    CHECK(order != order_of(2, 0, 1000));
+    CHECK(order != order_of(1, 1, 1000));
+    std::sort(order.begin(), order.end());
+    std::vector<std::uint32_t> all(1000);
+    std::iota(all.begin(), all.end(), 0u);
+    CHECK(order == all);
+    CHECK(order_of(1, 0, 1) == std::vector<std::uint32_t>{0});
+}
+
+TEST_CASE("every permutation of four is equally likely") {
+    std::map<std::vector<std::uint32_t>, int> counts;
+    for (std::uint32_t epoch = 0; epoch < 24000; ++epoch) ++counts[order_of(5, epoch, 4)];
+    CHECK(counts.size() == 24);
+    for (const auto& [order, count] : counts) {
+        CHECK(count > 850);
+        CHECK(count < 1150);
+    }
+}
+
+TEST_CASE("the order has the same bits under every compiler") {
+    std::uint64_t hash = 14695981039346656037u;
+    for (const std::uint32_t i : order_of(2026, 3, 5000)) hash = (hash ^ i) * 1099511628211u;
+    CHECK(hash == 223624094714927547u);
+}
+
+TEST_CASE("an epoch shows every sample once, and its last batch may be smaller") {
+    const auto data = fqt::generated_images(4, {2, 8, 8}, 10, {1});
+    fqt::batches over(data, {.size = 4});
+    CHECK(over.per_epoch() == 3);
+    const auto table = data.pixel_table();
+    std::vector<int> seen(10), sizes;
+    while (const auto batch = over.next()) {
+        sizes.push_back(batch->samples);
+        CHECK(batch->images.size() == static_cast<std::size_t>(batch->samples) * 128);
+        CHECK(batch->labels.size() == static_cast<std::size_t>(batch->samples));
+        for (std::size_t n = 0; n < batch->labels.size(); ++n) {
+            const std::uint32_t origin = batch->origin[n];
+            ++seen[origin];
+            CHECK(batch->labels[n] == data.labels[origin]);
+            const auto pixels = data.pixels_of(static_cast<int>(origin));
+            for (std::size_t i : {0u, 63u, 64u, 127u})
+                CHECK(batch->images[n * 128 + i] == table[i / 64 * 256 + pixels[i]]);
+        }
+    }
+    CHECK(sizes == std::vector<int>{4, 4, 2});
+    CHECK(seen == std::vector<int>(10, 1));
+    CHECK_FALSE(over.next());
+    over.start(0);
+    CHECK(over.next());
+}
+
+TEST_CASE("the smaller last batch can be dropped, and the order kept") {
+    const auto data = fqt::generated_images(4, {1, 8, 8}, 10, {1});
+    fqt::batches over(data, {.size = 4, .shuffle = false, .drop_last = true});
+    CHECK(over.per_epoch() == 2);
+    std::vector<std::uint32_t> origins;
+    while (const auto batch = over.next()) origins.insert(origins.end(), batch->origin.begin(), batch->origin.end());
+    CHECK(origins == std::vector<std::uint32_t>{0, 1, 2, 3, 4, 5, 6, 7});
+    CHECK(fqt::batches(data, {.size = 5, .drop_last = true}).per_epoch() == 2);
+    CHECK(fqt::batches(data, {.size = 100}).per_epoch() == 1);
+}
+
+TEST_CASE("a sample is augmented alike in every batch size and number of threads, and anew in every epoch") {
+    const auto data = fqt::generated_images(4, {2, 8, 8}, 30, {1});
+    const fqt::augmentation augment{.pad = 2, .flip = true};
+    fqt::batches alone(data, {.size = 1, .augment = augment, .seed = {9}, .threads = 1});
+    fqt::batches together(data, {.size = 7, .augment = augment, .seed = {9}, .threads = 2});
+    const auto first = samples_of(alone, 3, 128);
+    CHECK(first.size() == 30);
+    CHECK(first == samples_of(together, 3, 128));
+    CHECK(first != samples_of(together, 4, 128));
+    CHECK(first == samples_of(together, 3, 128));
+}
+
+TEST_CASE("batches that cannot be made are refused") {
+    const auto data = fqt::generated_images(4, {1, 8, 8}, 10, {1});
+    const auto refuses = [&](fqt::batch_options options, const char* what) {
+        CHECK_THROWS_WITH_AS(fqt::batches(data, options), Contains(what), fqt::error);
+    };
+    refuses({.size = 0}, "batch size is 0");
+    refuses({.size = 11, .drop_last = true}, "the batch of 11 samples exceeds the data set of 10");
+    refuses({.augment = {.pad = 9}}, "augmentation.pad is 9");
+    refuses({.threads = -1}, "-1 threads");
+    const fqt::dataset empty{{1, 8, 8}, 4, {}, {}, {}, {}};
+    CHECK_THROWS_WITH_AS(fqt::batches(empty, {}), Contains("data set is empty"), fqt::error);
+    CHECK_THROWS_WITH_AS(fqt::batches_per_epoch(empty, 4, false), Contains("data set is empty"), fqt::error);
+}
