@@ -138,12 +138,17 @@ struct plain {
 
     template <class Arch>
     floats<Arch> load(int n, int p, int b) const {
-        float values[lanes]{};
-        const int count = Shape.channels - b * lanes < lanes ? Shape.channels - b * lanes : lanes;
         const float* first = data + static_cast<std::size_t>(n) * static_cast<std::size_t>(Shape.size())
-                             + static_cast<std::size_t>(b * lanes) * static_cast<std::size_t>(Shape.pixels());
-        for (int i = 0; i < count; ++i) values[i] = first[static_cast<std::size_t>(i) * static_cast<std::size_t>(Shape.pixels()) + static_cast<std::size_t>(p)];
-        return floats<Arch>::load(values);
+                             + static_cast<std::size_t>(b * lanes) * static_cast<std::size_t>(Shape.pixels()) + p;
+        if constexpr (Shape.channels <= 4) { // images: grey, colour
+            floats<Arch> v = 0.0f;
+            for (int c = Shape.channels; c-- > 0;) v = where(simd::mask16<Arch>::first(c + 1), first[c * Shape.pixels()], v);
+            return v;
+        } else {
+            float values[lanes]{};
+            for (int i = 0; i < lanes && b * lanes + i < Shape.channels; ++i) values[i] = first[i * Shape.pixels()];
+            return floats<Arch>::load(values);
+        }
     }
 };
 

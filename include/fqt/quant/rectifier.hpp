@@ -7,7 +7,7 @@
 // the forms below; which of them helps where is measured, not assumed.
 
 #include <fqt/core/floating_point.hpp>
-#include <fqt/train/math.hpp>
+#include <fqt/core/math.hpp>
 
 #include <algorithm>
 #include <cmath>
