@@ -23,7 +23,7 @@ constexpr float to_float(bfloat16 v) { return std::bit_cast<float>(std::uint32_t
 
 constexpr float to_float(binary16 v) {
     const std::uint32_t sign = std::uint32_t{v.bits & 0x8000u} << 16, exponent = (v.bits >> 10) & 31u, mantissa = v.bits & 1023u;
-    if (exponent == 31) return std::bit_cast<float>(sign | 0x7f800000u | mantissa << 13);
+    if (exponent == 31) return std::bit_cast<float>(sign | 0x7f800000u | (mantissa ? 0x400000u : 0u) | mantissa << 13); // NaN: quiet
     if (exponent != 0) return std::bit_cast<float>(sign | (exponent + 112) << 23 | mantissa << 13);
     // A subnormal is mantissa * 2^-24, which float holds exactly.
     const float magnitude = static_cast<float>(mantissa) * 0x1p-24f;
