@@ -76,8 +76,9 @@ struct symmetric {
     using granularity = Granularity;
 
     static grid fit(interval range, code_limits limits) { return grid_of(range.magnitude() / static_cast<float>(limits.high)); }
-    static auto encode(auto x, grid g, auto u) { return Rounding::round(x * g.inverse, u); }
-    static auto decode(auto q, grid g) { return q * g.step; }
+    // The grid's members may be lanes, one grid a channel.
+    static auto encode(auto x, const auto& g, auto u) { return Rounding::round(x * g.inverse, u); }
+    static auto decode(auto q, const auto& g) { return q * g.step; }
 };
 
 /// No quantization: 32-bit floats, the baseline.

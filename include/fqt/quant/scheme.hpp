@@ -56,9 +56,6 @@ struct scheme {
                   "fqt: scheme.input_gradient is per channel, which does not factor out of the sum over channels in dX; "
                   "use per_sample or per_tensor");
 };
-template <class W, class A, class I, class G, class S, class D, class R, class E>
-scheme(W, A, I, G, S, D, R, E) -> scheme<W, A, I, G, S, D, R, E>;
-
 // ---- schemes by name ----
 
 /// 32-bit floats everywhere: the baseline that everything is compared with.
