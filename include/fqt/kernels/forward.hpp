@@ -1,0 +1,48 @@
+#pragma once
+// SPDX-License-Identifier: BSD-3-Clause
+// The forward product of one sample: sums[y][x][k] = sum over r, s, c of w[k][r][s][c] * x[c][y * stride + r - pad][...].
+//
+// Integer sums are exact. A float sum is a chain of fma from 0, operands of the border included, in the order
+//   r, c, s ascending   for kernels up to five wide,
+//   r, s, c ascending   for wider ones (see taps.hpp).
+
+#include <fqt/kernels/correlate.hpp>
+#include <fqt/kernels/staging.hpp>
+
+namespace fqt::kernels {
+
+template <geometry G, class Kind, class Arch, std::int64_t Longest = longest_sum>
+struct forward_product {
+private:
+    using product = correlate<forward_correlation(G), Kind, Arch, Longest>;
+    using image = staged_image<forward_image(G), Kind, Arch>;
+
+public:
+    using sums_type = typename product::sums_type;
+    /// Buffers are aligned to 64 bytes.
+    static constexpr std::size_t packed_bytes = product::packed_bytes, staged_bytes = image::bytes;
+
+    /// Packs the logical weights [k][r][s][channel of k's group]; is_signed says whether activations will be.
+    static void pack(const typename Kind::weight* w, bool is_signed, std::byte* packed) {
+        constexpr int channels = G.channels_per_group();
+        product::pack(
+            [w](int k, int c, int r, int s) {
+                return w[(std::ptrdiff_t{k} * G.taps() + r * G.kernel_width + s) * channels + c];
+            },
+            is_signed, packed);
+    }
+
+    /// Copies a sample of shape G.in, padded with zeros.
+    template <class Source>
+    static void stage(const Source& x, std::byte* staged) {
+        image::stage(x, staged);
+    }
+
+    /// Calls epilogue(pixel, block, sums_type) once for every output pixel and block of 16 outputs; padded lanes are 0.
+    template <class Epilogue>
+    static void run(const std::byte* staged, const std::byte* packed, Epilogue&& epilogue) {
+        product::run(staged, packed, epilogue);
+    }
+};
+
+} // namespace fqt::kernels

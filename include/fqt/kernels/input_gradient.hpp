@@ -1,0 +1,102 @@
+#pragma once
+// SPDX-License-Identifier: BSD-3-Clause
+// The input gradient of one sample: dx[c][y][x] = sum over k, r, s of w[k][r][s][c] * h[k][(y + pad - r) / stride][...],
+// over the r and s for which the divisions leave no remainder. One correlation for each phase (y mod stride, x mod stride).
+//
+// Integer sums are exact. A float sum is a chain of fma from 0, operands of the border included, over the taps of its
+// phase, in the order (see taps.hpp)
+//   r descending, k ascending, s descending   where a phase is up to five taps wide,
+//   r descending, s descending, k ascending   where it is wider.
+// For a dense layer, whose one tap each input meets once, both are: k ascending.
+
+#include <fqt/kernels/correlate.hpp>
+#include <fqt/kernels/staging.hpp>
+
+#include <array>
+
+namespace fqt::kernels {
+
+template <geometry G, class Kind, class Arch, std::int64_t Longest = longest_sum>
+struct input_gradient_product {
+private:
+    static constexpr bool dense = is_dense(G);
+    static constexpr int phases = dense ? 1 : G.stride;
+    static constexpr int input_blocks = blocks(G.in.channels);
+    using image = staged_image<input_gradient_image(G), Kind, Arch>;
+    template <int Phase>
+    using product = correlate<input_gradient_correlation(G, Phase / phases, Phase % phases), Kind, Arch, Longest>;
+
+    // Where each phase's packed weights begin; the last entry is the end.
+    static constexpr auto offsets = [] {
+        std::array<std::size_t, phases * phases + 1> at{};
+        unroll<phases * phases>([&](auto i) { at[i + 1] = at[i] + product<i>::packed_bytes; });
+        return at;
+    }();
+    // Phases differ in length, and one type of sums serves all.
+    static constexpr bool all_integer = [] {
+        bool all = true;
+        unroll<phases * phases>([&](auto i) {
+            all = all && std::is_same_v<typename product<i>::sums_type, simd::i32x16<Arch>>;
+        });
+        return all;
+    }();
+
+public:
+    /// int32 sums; float ones for the real kind and where int32 could overflow.
+    using sums_type = std::conditional_t<all_integer, simd::i32x16<Arch>, simd::f32x16<Arch>>;
+    /// Buffers are aligned to 64 bytes.
+    static constexpr std::size_t packed_bytes = offsets.back(), staged_bytes = image::bytes;
+
+    /// Packs the logical forward weights [k][r][s][channel of k's group]; is_signed says whether h will be.
+    static void pack(const typename Kind::weight* w, bool is_signed, std::byte* packed) {
+        unroll<phases * phases>([&](auto i) {
+            if constexpr (dense) {
+                product<i>::pack([w](int input, int k, int, int) { return dense_weight(w, input, k); }, is_signed, packed);
+            } else {
+                constexpr int last_r = phase_of(G.in.height, G.kernel_height, G.stride, G.pad, i / phases).last_tap;
+                constexpr int last_s = phase_of(G.in.width, G.kernel_width, G.stride, G.pad, i % phases).last_tap;
+                constexpr int channels = G.channels_per_group(), outputs = G.outputs_per_group();
+                product<i>::pack(
+                    [w](int c, int group_k, int t, int u) {
+                        const int k = c / channels * outputs + group_k, r = last_r - t * G.stride, s = last_s - u * G.stride;
+                        return w[(std::ptrdiff_t{k} * G.taps() + r * G.kernel_width + s) * channels + c % channels];
+                    },
+                    is_signed, packed + offsets[i]);
+            }
+        });
+    }
+
+    /// Copies a sample of h, of shape G.out(), padded with zeros.
+    template <class Source>
+    static void stage(const Source& h, std::byte* staged) {
+        image::stage(h, staged);
+    }
+
+    /// Calls epilogue(pixel, block, sums_type) once for every input pixel and block of 16 channels; padded lanes are 0.
+    template <class Epilogue>
+    static void run(const std::byte* staged, const std::byte* packed, Epilogue&& epilogue) {
+        unroll<phases * phases>([&](auto i) {
+            const auto write = [&](int pixel, int block, const auto& sums) __attribute__((always_inline)) {
+                // A dense layer's blocks count through all its input pixels.
+                if constexpr (dense) {
+                    pixel = block / input_blocks;
+                    block %= input_blocks;
+                }
+                if constexpr (std::is_convertible_v<decltype(sums), sums_type>)
+                    epilogue(pixel, block, sums);
+                else
+                    epilogue(pixel, block, sums.to_float());
+            };
+            product<i>::run(staged, packed + offsets[i], write);
+        });
+    }
+
+private:
+    static typename Kind::weight dense_weight(const typename Kind::weight* w, int input, int k) {
+        constexpr int stored = padded(G.in.channels);
+        const int c = input % stored, pixel = input / stored;
+        return c < G.in.channels ? w[(std::ptrdiff_t{k} * G.taps() + pixel) * G.in.channels + c] : typename Kind::weight{};
+    }
+};
+
+} // namespace fqt::kernels

@@ -1,0 +1,153 @@
+#pragma once
+// SPDX-License-Identifier: BSD-3-Clause
+// How a sample's activations and gradients are staged for the weight gradient, which sums over pixels. In both kinds one
+// channel of one step is four bytes, and a block of 16 channels is one vector:
+//   integer  a step is four neighbouring output pixels of a row; activations are copied once for each kernel column s:
+//            activations [block][padded row][step][s] [16 channels][4 pixels]   gradients [block][y][step] [16 k][4 pixels]
+//   real     a step is one output pixel, and activations are the padded image as it is:
+//            activations [padded row][padded column] [channel]                  gradients [block][y][x] [16 k]
+// Blocks are outermost, so that a tile reads contiguous memory.
+// Before the gradients, the integer kind keeps -128 times the sum of h, [run of rows][k], the start of every sum that
+// multiplies signed activations, which have 128 added.
+
+#include <fqt/kernels/limits.hpp>
+#include <fqt/kernels/staging.hpp>
+#include <fqt/kernels/unroll.hpp>
+#include <fqt/simd/transpose.hpp>
+
+#include <algorithm>
+#include <array>
+
+namespace fqt::kernels {
+
+template <geometry G, class Kind, class Arch, std::int64_t Longest>
+struct pixel_groups {
+private:
+    using image = staged_image<forward_image(G), Kind, Arch>;
+    using registers = typename Arch::registers;
+    static constexpr shape out = G.out();
+
+public:
+    static constexpr int steps = (out.width + Kind::group - 1) / Kind::group, output_blocks = blocks(G.outputs);
+
+    // Activations, in bytes; a channel is 4.
+    static constexpr bool narrow = staged_channels<Kind>(G.in.channels) < lanes;
+    static constexpr std::ptrdiff_t tap_bytes =
+        is_integer<Kind> && !narrow ? vector_bytes : staged_channels<Kind>(G.in.channels) * 4;
+    static constexpr std::ptrdiff_t step_bytes = tap_bytes * (is_integer<Kind> ? G.kernel_width : G.stride);
+    static constexpr std::ptrdiff_t row_bytes = is_integer<Kind> ? steps * step_bytes : forward_image(G).width() * tap_bytes;
+    // Rows that some kernel row reads.
+    static constexpr int used_rows = (out.height - 1) * G.stride + G.kernel_height;
+    static constexpr std::ptrdiff_t block_bytes = is_integer<Kind> ? used_rows * row_bytes : vector_bytes;
+
+    // Gradients.
+    static constexpr std::ptrdiff_t gradient_block_bytes = std::ptrdiff_t{out.height} * steps * vector_bytes;
+    static constexpr int run_rows =
+        is_integer<Kind> ? static_cast<int>(std::min<std::int64_t>(Longest / out.width, out.height)) : out.height;
+    static_assert(run_rows > 0, "fqt: a row of more than 65,793 output pixels is not implemented");
+    static constexpr int runs = (out.height + run_rows - 1) / run_rows;
+    static constexpr std::ptrdiff_t run_start_bytes = std::ptrdiff_t{output_blocks} * vector_bytes;
+    static constexpr std::ptrdiff_t start_bytes = is_integer<Kind> ? runs * run_start_bytes : 0;
+
+    static constexpr std::ptrdiff_t channel_offset(int c) { return c / lanes * block_bytes + c % lanes * 4; }
+    static constexpr std::ptrdiff_t gradient_offset(int k) {
+        return start_bytes + k / lanes * gradient_block_bytes + k % lanes * 4;
+    }
+
+private:
+    // Columns of a row that some step reads.
+    static constexpr int row_columns =
+        std::max(forward_image(G).width(), (steps * Kind::group - 1) * G.stride + G.kernel_width);
+    static constexpr std::ptrdiff_t row_at = round_up(blocks(G.in.channels) * block_bytes + vector_bytes, 64);
+
+public:
+    static constexpr std::size_t activation_bytes = is_integer<Kind> ? whole_lines(row_at + row_columns * lanes) : image::bytes;
+    static constexpr std::size_t gradient_bytes = whole_lines(start_bytes + output_blocks * gradient_block_bytes);
+
+    template <class Source>
+    static void stage_activation(const Source& x, bool is_signed, std::byte* staged) {
+        if constexpr (is_integer<Kind>)
+            stage_codes(x, zero_code(is_signed), staged);
+        else
+            image::stage(x, staged);
+    }
+
+    template <class Source>
+    static void stage_gradient(const Source& h, std::byte* staged) {
+        std::byte* to = staged + start_bytes;
+        for (int run = 0; run < runs; ++run) {
+            sums totals[output_blocks];
+            for (sums& t : totals) t = sums::repeat(0);
+            for (int y = run * run_rows; y < std::min((run + 1) * run_rows, out.height); ++y)
+                for (int x = 0; x < out.width; x += Kind::group, to += vector_bytes)
+                    for (int block = 0; block < output_blocks; ++block) {
+                        std::byte* at = to + block * gradient_block_bytes;
+                        if constexpr (is_integer<Kind>)
+                            stage_codes(h, y, x, block, at, totals[block]);
+                        else
+                            h.template values<Arch>(y * out.width + x, block).store(reinterpret_cast<float*>(at));
+                    }
+            if constexpr (is_integer<Kind>) store_starts(totals, staged + run * run_start_bytes);
+        }
+    }
+
+private:
+    using sums = simd::code_sums<registers>;
+
+    // A row of the image is first copied with its borders, behind the staged data; then every step's window is taken
+    // from there. Narrow pixels are written with more than they have; the next window overwrites the excess.
+    template <class Source>
+    static void stage_codes(const Source& x, std::byte border, std::byte* staged) {
+        std::byte* row = staged + row_at;
+        std::fill(row, row + row_columns * lanes, border);
+        for (int block = 0; block < blocks(G.in.channels); ++block)
+            for (int padded_y = 0; padded_y < used_rows; ++padded_y) {
+                const int y = padded_y - G.pad;
+                std::byte* to = staged + block * block_bytes + padded_y * row_bytes;
+                if (y < 0 || y >= G.in.height) {
+                    std::fill(to, to + row_bytes, border);
+                } else if (padded_y % G.stride < G.kernel_height) {
+                    for (int i = 0; i < G.in.width; ++i)
+                        x.template bytes<Arch>(y * G.in.width + i, block).store(row + (i + G.pad) * lanes);
+                    stage_windows(row, to);
+                }
+            }
+    }
+    static void stage_windows(const std::byte* row, std::byte* to) {
+        for (int step = 0; step < steps; ++step)
+            for (int s = 0; s < G.kernel_width; ++s, to += tap_bytes)
+                simd::store_transposed<G.stride * lanes>(registers{}, row + (step * Kind::group * G.stride + s) * lanes, to);
+    }
+
+    // Four pixels of a row of h, zeros beyond its end.
+    template <class Source>
+    static void stage_codes(const Source& h, int y, int x, int block, std::byte* to, sums& total) {
+        alignas(16) static constexpr auto zeros = [] {
+            std::array<std::byte, lanes> codes{};
+            codes.fill(zero_code(true));
+            return codes;
+        }();
+        simd::u8x16<Arch> rows[4];
+        unroll<4>([&](auto i) __attribute__((always_inline)) {
+            if (x + i < out.width)
+                rows[i] = less_128(h.template bytes<Arch>(y * out.width + x + i, block));
+            else
+                rows[i] = less_128(simd::u8x16<Arch>::load(zeros.data()));
+        });
+        store_transposed(registers{}, rows, to);
+        // Part of staging, not of the product: the registers' own tag keeps it out of a derived tag's count.
+        static constexpr std::byte ones[4] = {std::byte{1}, std::byte{1}, std::byte{1}, std::byte{1}};
+        multiply_add(registers{}, total, Kind::template repeat<Arch, std::uint8_t>(ones),
+                     Kind::template vector<Arch, std::int8_t>(to));
+    }
+
+    static void store_starts(const sums (&totals)[output_blocks], std::byte* to) {
+        for (int block = 0; block < output_blocks; ++block) {
+            std::int32_t total[lanes];
+            simd::i32x16<Arch>(totals[block]).store(total);
+            for (int lane = 0; lane < lanes; ++lane, to += 4) store(to, total[lane] * -128);
+        }
+    }
+};
+
+} // namespace fqt::kernels

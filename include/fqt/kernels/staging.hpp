@@ -1,0 +1,75 @@
+#pragma once
+// SPDX-License-Identifier: BSD-3-Clause
+// The padded copy of a sample that forward products and input gradients read: [y][x][channel], so that every window
+// lies inside it. A source gives the sample in blocks of 16 lanes:
+//   integer kind: source.template bytes<Arch>(pixel, block) -> u8x16, a signed code with 128 added; source.is_signed
+//   real kind:    source.template values<Arch>(pixel, block) -> f32x16
+
+#include <fqt/kernels/kind.hpp>
+#include <fqt/kernels/taps.hpp>
+#include <fqt/simd/convert.hpp>
+
+#include <algorithm>
+#include <cstring>
+
+namespace fqt::kernels {
+
+/// The code of zero as it is stored: signed codes have 128 added.
+constexpr std::byte zero_code(bool is_signed) { return is_signed ? std::byte{128} : std::byte{0}; }
+
+/// 16 lanes of a source, and how they are written.
+template <class Kind, class Arch, class Source>
+FQT_INLINE auto lanes_of(const Source& source, int pixel, int block) {
+    if constexpr (is_integer<Kind>)
+        return source.template bytes<Arch>(pixel, block);
+    else
+        return source.template values<Arch>(pixel, block);
+}
+template <class Kind, class Source>
+constexpr std::byte border_of(const Source& source) {
+    if constexpr (is_integer<Kind>)
+        return zero_code(source.is_signed);
+    else
+        return std::byte{0};
+}
+
+template <staged_shape S, class Kind, class Arch>
+struct staged_image {
+private:
+    using operand = typename Kind::operand;
+    static constexpr int pixel_bytes = staged_channels<Kind>(S.inner.channels) * static_cast<int>(sizeof(operand));
+    static constexpr int block_bytes = lanes * static_cast<int>(sizeof(operand));
+    static constexpr std::ptrdiff_t row_bytes = std::ptrdiff_t{S.width()} * pixel_bytes;
+
+public:
+    // Whole blocks are written even where a pixel is narrower: the next pixel overwrites the excess, the last one needs
+    // a block more.
+    static constexpr std::size_t bytes = whole_lines(S.height() * row_bytes + block_bytes);
+
+    template <class Source>
+    static void stage(const Source& source, std::byte* staged) {
+        const std::byte border = border_of<Kind>(source);
+        std::byte* to = fill(staged, S.top * row_bytes, border);
+        for (int y = 0, pixel = 0; y < S.inner.height; ++y) {
+            to = fill(to, S.left * pixel_bytes, border);
+            for (int x = 0; x < S.inner.width; ++x, ++pixel, to += pixel_bytes)
+                for (int block = 0; block < blocks(S.inner.channels); ++block) {
+                    const auto v = lanes_of<Kind, Arch>(source, pixel, block);
+                    if constexpr (is_integer<Kind>)
+                        v.store(to + block * block_bytes);
+                    else
+                        v.store(reinterpret_cast<float*>(to + block * block_bytes));
+                }
+            to = fill(to, S.right * pixel_bytes, border);
+        }
+        fill(to, S.bottom * row_bytes, border);
+    }
+
+private:
+    static std::byte* fill(std::byte* to, std::ptrdiff_t count, std::byte value) {
+        std::memset(to, static_cast<int>(value), static_cast<std::size_t>(count));
+        return to + count;
+    }
+};
+
+} // namespace fqt::kernels

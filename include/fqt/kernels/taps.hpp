@@ -1,0 +1,104 @@
+#pragma once
+// SPDX-License-Identifier: BSD-3-Clause
+// Forward product and input gradient as one thing: a correlation, that is, a window of taps that walks over a staged,
+// padded image. The forward product is one correlation. The input gradient at stride S is S x S of them, each over the
+// image of h with only the taps that fall on a pixel of h: input row y meets kernel row r iff (y + pad - r) is a
+// multiple of S, and then reads row (y + pad - r) / S of h. No product with an inserted zero exists.
+//
+// The order of a sum, on which float bits rest, is: row of taps, then channel, then tap within the row, all ascending in
+// the staged image (so an input gradient meets r and s descending). A row of taps is a row of the window up to
+// five taps wide, and a single tap of a wider window.
+
+#include <fqt/core/shape.hpp>
+
+namespace fqt::kernels {
+
+/// Taps whose operands are read together.
+constexpr int taps_in_row(int window_width) { return window_width <= 5 ? window_width : 1; }
+
+/// sums[y][x][o] = sum over taps (t, u) and channels d of weight[o][d][t][u] * image[top + y * stride + t][left + x * stride + u][d].
+struct correlation {
+    int depth, outputs, groups;                          // d counts depth / groups channels of o's group
+    int taps_y, taps_x, stride;
+    int image_width, top, left;                          // staged pixels; where the first site's window begins
+    int sites_y, sites_x;
+    int target_y, target_x, target_step, target_width;   // the pixel written by site (y, x)
+
+    constexpr int target(int y, int x) const {
+        return (target_y + y * target_step) * target_width + target_x + x * target_step;
+    }
+    constexpr int taps() const { return taps_y * taps_x; }
+    friend constexpr bool operator==(const correlation&, const correlation&) = default;
+};
+
+/// A sample's padded copy: borders of zeros around `inner`, in pixels.
+struct staged_shape {
+    shape inner;
+    int top, bottom, left, right;
+
+    constexpr int width() const { return left + inner.width + right; }
+    constexpr int height() const { return top + inner.height + bottom; }
+    constexpr int pixels() const { return width() * height(); }
+    friend constexpr bool operator==(const staged_shape&, const staged_shape&) = default;
+};
+
+constexpr staged_shape forward_image(const geometry& g) { return {g.in, g.pad, g.pad, g.pad, g.pad}; }
+
+constexpr correlation forward_correlation(const geometry& g) {
+    const shape out = g.out();
+    return {g.in.channels, g.outputs, g.groups, g.kernel_height, g.kernel_width, g.stride, forward_image(g).width(), 0, 0,
+            out.height, out.width, 0, 0, 1, out.width};
+}
+
+/// One dimension of an input gradient, at the input positions phase, phase + stride, ...
+struct gradient_phase {
+    int taps = 0;     // kernel positions last_tap, last_tap - stride, ... down to last_tap - (taps - 1) * stride
+    int last_tap = 0;
+    int sites = 0;
+    int first = 0;    // position of h under the first tap of the first site; negative in the border
+
+    constexpr int end() const { return first + sites - 1 + taps; }
+};
+
+constexpr gradient_phase phase_of(int input, int kernel, int stride, int pad, int phase) {
+    const int position = phase + pad, residue = position % stride;
+    gradient_phase p;
+    p.taps = residue < kernel ? (kernel - residue + stride - 1) / stride : 0;
+    p.last_tap = residue + stride * (p.taps - 1);
+    p.sites = phase < input ? (input - phase + stride - 1) / stride : 0;
+    p.first = position / stride - (p.taps - 1);
+    return p;
+}
+
+/// A dense layer's input gradient is a product without a window: its outputs are all inputs of the layer.
+constexpr bool is_dense(const geometry& g) {
+    return g.groups == 1 && g.pad == 0 && g.kernel_height == g.in.height && g.kernel_width == g.in.width;
+}
+
+/// The borders of h that some phase reads.
+constexpr staged_shape input_gradient_image(const geometry& g) {
+    staged_shape s{g.out(), 0, 0, 0, 0};
+    if (is_dense(g)) return s;
+    const auto widen = [&](int input, int kernel, int extent, int& before, int& after) {
+        for (int phase = 0; phase < g.stride; ++phase) {
+            const gradient_phase p = phase_of(input, kernel, g.stride, g.pad, phase);
+            if (p.taps == 0 || p.sites == 0) continue;
+            if (-p.first > before) before = -p.first;
+            if (p.end() - extent > after) after = p.end() - extent;
+        }
+    };
+    widen(g.in.height, g.kernel_height, s.inner.height, s.top, s.bottom);
+    widen(g.in.width, g.kernel_width, s.inner.width, s.left, s.right);
+    return s;
+}
+
+constexpr correlation input_gradient_correlation(const geometry& g, int phase_y, int phase_x) {
+    const staged_shape image = input_gradient_image(g);
+    if (is_dense(g)) return {g.outputs, g.in.pixels() * padded(g.in.channels), 1, 1, 1, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1};
+    const gradient_phase y = phase_of(g.in.height, g.kernel_height, g.stride, g.pad, phase_y);
+    const gradient_phase x = phase_of(g.in.width, g.kernel_width, g.stride, g.pad, phase_x);
+    return {g.outputs, g.in.channels, g.groups, y.taps, x.taps, 1, image.width(), image.top + y.first,
+            image.left + x.first, y.sites, x.sites, phase_y, phase_x, g.stride, g.in.width};
+}
+
+} // namespace fqt::kernels

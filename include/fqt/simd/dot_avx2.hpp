@@ -1,0 +1,96 @@
+#pragma once
+// SPDX-License-Identifier: BSD-3-Clause
+// The atom on AVX2. `vpmaddubsw` saturates at 16 bits, so codes are widened to 16 bits and `vpmaddwd` adds pairs in 32:
+// the codes 0 and 2 of each lane in one product, 1 and 3 in another, so that every lane's sum stays in its own lane.
+// Include dot.hpp.
+
+#include <fqt/simd/dot.hpp>
+
+#if defined(FQT_HAS_AVX2)
+
+#include <immintrin.h>
+
+namespace fqt::simd {
+
+template <>
+struct code_sums<arch::avx2> {
+    using int_lanes [[gnu::vector_size(32)]] = std::int32_t;
+    int_lanes low, high; // lanes 0 to 7, 8 to 15
+
+    FQT_INLINE static code_sums load(const std::int32_t* from) {
+        const __m256i* at = reinterpret_cast<const __m256i*>(from);
+        return {reinterpret_cast<int_lanes>(_mm256_loadu_si256(at)), reinterpret_cast<int_lanes>(_mm256_loadu_si256(at + 1))};
+    }
+    FQT_INLINE static code_sums repeat(std::int32_t v) {
+        const int_lanes all = reinterpret_cast<int_lanes>(_mm256_set1_epi32(v));
+        return {all, all};
+    }
+    FQT_INLINE operator i32x16<arch::avx2>() const {
+        i32x16<arch::avx2> r;
+        r.part[0] = reinterpret_cast<__m256i>(low);
+        r.part[1] = reinterpret_cast<__m256i>(high);
+        return r;
+    }
+};
+
+namespace detail {
+
+/// The codes 0 and 2 of each lane, and 1 and 3, as 16-bit numbers.
+template <class Code>
+FQT_INLINE __m256i even_codes(__m256i v) {
+    if constexpr (std::is_signed_v<Code>)
+        return _mm256_srai_epi16(_mm256_slli_epi16(v, 8), 8);
+    else
+        return _mm256_and_si256(v, _mm256_set1_epi16(255));
+}
+template <class Code>
+FQT_INLINE __m256i odd_codes(__m256i v) {
+    return std::is_signed_v<Code> ? _mm256_srai_epi16(v, 8) : _mm256_srli_epi16(v, 8);
+}
+
+} // namespace detail
+
+template <class Code>
+struct code_group<arch::avx2, Code> {
+    __m256i even, odd;
+
+    FQT_INLINE static code_group load(const std::byte* from) {
+        std::int32_t four;
+        std::memcpy(&four, from, sizeof four);
+        const __m256i v = _mm256_set1_epi32(four);
+        return {detail::even_codes<Code>(v), detail::odd_codes<Code>(v)};
+    }
+};
+
+template <class Code>
+struct code_matrix<arch::avx2, Code> {
+    __m256i even_low, odd_low, even_high, odd_high; // lanes 0 to 7, 8 to 15
+
+    FQT_INLINE static code_matrix load(const std::byte* from) {
+        const __m256i low = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+        const __m256i high = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + 32));
+        return {detail::even_codes<Code>(low), detail::odd_codes<Code>(low), detail::even_codes<Code>(high),
+                detail::odd_codes<Code>(high)};
+    }
+};
+
+template <class A, class B>
+    requires opposite_signs<A, B>
+FQT_INLINE void multiply_add(arch::avx2, code_sums<arch::avx2>& sums, const code_group<arch::avx2, A>& group,
+                             const code_matrix<arch::avx2, B>& matrix) {
+    using int_lanes = code_sums<arch::avx2>::int_lanes;
+    // A pair is at most 2 * 255 * 128 in magnitude, two pairs 130,560.
+    const auto four_products = [&](__m256i even, __m256i odd) __attribute__((always_inline)) {
+        return reinterpret_cast<int_lanes>(
+            _mm256_add_epi32(_mm256_madd_epi16(group.even, even), _mm256_madd_epi16(group.odd, odd)));
+    };
+    const auto add = [](int_lanes a, int_lanes b) __attribute__((always_inline)) {
+        return reinterpret_cast<int_lanes>(_mm256_add_epi32(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b)));
+    };
+    sums.low = add(sums.low, four_products(matrix.even_low, matrix.odd_low));
+    sums.high = add(sums.high, four_products(matrix.even_high, matrix.odd_high));
+}
+
+} // namespace fqt::simd
+
+#endif

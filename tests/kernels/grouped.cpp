@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "support/kernels.hpp"
+
+#include <fqt/kernels/forward.hpp>
+#include <fqt/kernels/input_gradient.hpp>
+#include <fqt/kernels/weight_gradient.hpp>
+
+using namespace fqt;
+using namespace fqt::test;
+
+namespace {
+
+constexpr geometry grouped[] = {
+    geometry_of({8, 5, 6}, 12, {3, 1, 1, 2}),
+    geometry_of({20, 6, 7}, 20, {3, 2, 1, 20}), // depthwise
+    geometry_of({6, 9, 9}, 18, {7, 1, 3, 3}),
+};
+
+/// The three products of one geometry, with sources, and reference sums of the type Sum.
+template <geometry G, class Kind, class Sum, class T, class MakeSource>
+void check(const std::vector<T>& x, const std::vector<T>& h, const std::vector<T>& w, bool is_signed, MakeSource source) {
+    std::vector<Sum> y(static_cast<std::size_t>(G.out().size())), dx(static_cast<std::size_t>(G.in.size()));
+    std::vector<Sum> exact(static_cast<std::size_t>(G.weights()));
+    kernels::reference::forward(G, x.data(), w.data(), y.data());
+    kernels::reference::input_gradient(G, h.data(), w.data(), dx.data());
+    kernels::reference::weight_gradient(G, x.data(), h.data(), exact.data());
+    std::vector<float> dw;
+    for (Sum sum : exact) dw.push_back(std::fma(0.75f, static_cast<float>(sum), 0.0f));
+    const std::vector<typename Kind::weight> weights(w.begin(), w.end());
+
+    for_each_arch([&](auto arch) {
+        CAPTURE(arch.name);
+        const auto equals = [&]<class Product>(Product, const auto& from, bool from_is_signed, shape target, const auto& expected) {
+            buffer packed(Product::packed_bytes), staged(Product::staged_bytes);
+            Product::pack(weights.data(), from_is_signed, packed);
+            Product::stage(from, staged);
+            collect<Sum> sums(target);
+            Product::run(staged, packed, sums);
+            CHECK(sums.complete());
+            CHECK(sums.sums == expected);
+        };
+        equals(kernels::forward_product<G, Kind, decltype(arch)>{}, source(x, G.in, is_signed), is_signed, G.out(), y);
+        equals(kernels::input_gradient_product<G, Kind, decltype(arch)>{}, source(h, G.out(), true), true, G.in, dx);
+
+        using product = kernels::weight_gradient_product<G, Kind, decltype(arch)>;
+        buffer activation(product::staged_activation_bytes), gradient(product::staged_gradient_bytes);
+        product::stage_activation(source(x, G.in, is_signed), is_signed, activation);
+        product::stage_gradient(source(h, G.out(), true), gradient);
+        std::vector<float> sums(product::sums), result(dw.size());
+        product::run(activation, gradient, is_signed, 0.75f, sums.data());
+        product::unpack(sums.data(), result.data());
+        CHECK(result == dw);
+    });
+}
+
+} // namespace
+
+TEST_CASE("the products of grouped and depthwise convolutions equal the reference, in codes") {
+    for_each_geometry<grouped>([](auto i) {
+        constexpr geometry g = grouped[i];
+        for (const bool is_signed : {false, true})
+            check<g, kernels::integer, std::int64_t>(
+                random_codes(g.in.size(), is_signed ? -127 : 0, is_signed ? 127 : 255, 1),
+                random_codes(g.out().size(), -127, 127, 2), random_codes(g.weights(), -127, 127, 3), is_signed,
+                [](const auto& codes, shape s, bool of_signed) { return code_source{codes, s.channels, of_signed}; });
+    });
+}
+
+TEST_CASE("the products of grouped and depthwise convolutions equal the reference, in floats") {
+    for_each_geometry<grouped>([](auto i) {
+        constexpr geometry g = grouped[i];
+        check<g, kernels::real, float>(random_floats(g.in.size(), 1), random_floats(g.out().size(), 2),
+                                       random_floats(g.weights(), 3), false,
+                                       [](const auto& floats, shape s, bool) { return float_source{floats, s.channels}; });
+    });
+}
