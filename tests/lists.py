@@ -1,0 +1,47 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""Checks that the lists in meson.build files, the umbrella header and version.hpp agree with the files on disk.
+
+Usage: lists.py <root of the repository> version=<version> <listed file>...
+"""
+import pathlib
+import re
+import sys
+
+
+TESTS = ["core", "simd", "quant", "kernels", "layers", "network", "train", "io", "compile_fail"]
+
+
+def on_disk(root):
+    for folder, pattern in [("include/fqt", "**/*.hpp"), *((f"tests/{name}", "*.cpp") for name in TESTS)]:
+        for path in (root / folder).glob(pattern):
+            yield str(path.relative_to(root))
+
+
+def errors(root, version, listed):
+    files = set(on_disk(root))
+    for name in sorted(files - set(listed)):
+        yield f"{name} is in no list; add it to {'include' if name.startswith('include') else 'tests'}/meson.build"
+    for name in sorted({name for name in listed if listed.count(name) > 1}):
+        yield f"{name} is listed twice"
+
+    umbrella = set(re.findall(r"#include <fqt/([^>]+)>", (root / "include/fqt/fqt.hpp").read_text()))
+    wanted = {name.removeprefix("include/fqt/") for name in files if name.startswith("include/")}
+    wanted -= {"fqt.hpp", "io/xtensor.hpp"}
+    for name in sorted(wanted - umbrella):
+        yield f"fqt.hpp does not include fqt/{name}"
+    for name in sorted(umbrella - wanted):
+        yield f"fqt.hpp includes fqt/{name}"
+
+    header = (root / "include/fqt/version.hpp").read_text()
+    written = ".".join(re.findall(r"#define FQT_VERSION_(?:MAJOR|MINOR|PATCH) (\d+)", header))
+    if written != version:
+        yield f"version.hpp says {written}, meson.build {version}"
+    if f"## [{version}]" not in (root / "CHANGELOG.md").read_text():
+        yield f"CHANGELOG.md has no section [{version}]"
+
+
+if __name__ == "__main__":
+    found = list(errors(pathlib.Path(sys.argv[1]), sys.argv[2].removeprefix("version="), sys.argv[3:]))
+    print("\n".join(found) or "lists agree with the disk")
+    sys.exit(1 if found else 0)

@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Builds and runs the tests; the last line says how many passed and failed.
+#
+#   tests/run.sh [--long] [suite ...]
+#
+# --long   also the slow ones: statistics, training, sanitizers, and everything again with clang
+# suite    core simd quant kernels layers network train io isa headers compile_fail snippets consumers project ...
+#          (meson test -C build/tests --list); without any, all of them
+#
+# On Debian, packages that are missing are installed first. The build is kept in build/tests.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+needed=(g++ meson ninja-build pkg-config cmake python3 libxsimd-dev doctest-dev zlib1g-dev)
+wanted=(libxtensor-dev libcli11-dev nlohmann-json3-dev qemu-user dataset-fashion-mnist)
+for word in "$@"; do
+    if [ "$word" = --long ]; then wanted+=(clang-19 libomp-19-dev dieharder); fi
+    if [ "$word" = --help ] || [ "$word" = -h ]; then sed -n '3,11s/^# \?//p' "$0"; exit 0; fi
+done
+
+. tests/packages.sh
+install_packages "${needed[*]}" "${wanted[*]}" || { echo "0 passed, 1 failed"; exit 1; }
+
+exec python3 tests/run.py "$@"
