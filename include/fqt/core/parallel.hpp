@@ -25,6 +25,8 @@ inline int hardware_threads() {
 /// Refuses a thread whose rounding mode or flush-to-zero would change results.
 template <class Body>
 void parallel_for(int items, int threads, Body&& body) {
+    // Before threads start: those that start now would inherit what the caller has changed, and keep it for good.
+    if (!floating_point_is_default()) refuse_floating_point();
 #if defined(_OPENMP)
     if (threads > 1 && items > 1) {
         bool sound = true;
@@ -41,7 +43,6 @@ void parallel_for(int items, int threads, Body&& body) {
     }
 #endif
     static_cast<void>(threads);
-    if (!floating_point_is_default()) refuse_floating_point();
     for (int item = 0; item < items; ++item) body(item, 0);
 }
 

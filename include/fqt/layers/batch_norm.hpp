@@ -64,8 +64,9 @@ public:
     }
     template <class F>
     void each_parameter(F&& f) {
-        f(parameter{name_ / "gamma", parameter_kind::gamma, {gamma_, channels}, {gamma_gradient_, channels}});
-        f(parameter{name_ / "beta", parameter_kind::beta, {beta_, channels}, {beta_gradient_, channels}});
+        constexpr std::array<int, 4> dims{channels, 1, 1, 1};
+        f(parameter{name_ / "gamma", parameter_kind::gamma, {gamma_, channels}, {gamma_gradient_, channels}, dims});
+        f(parameter{name_ / "beta", parameter_kind::beta, {beta_, channels}, {beta_gradient_, channels}, dims});
     }
     template <class F>
     void each_state(F&& f) {
@@ -136,6 +137,8 @@ public:
             const double gain = double{gamma_[k]} / std::sqrt(double{running_variance_[k]} + double{epsilon});
             scale_[k] = static_cast<float>(gain * unit);
             shift_[k] = static_cast<float>(std::fma(gain, bias - double{running_mean_[k]}, double{beta_[k]}));
+            if (!std::isfinite(scale_[k]) || !std::isfinite(shift_[k]))
+                passes::refuse_non_finite("gamma, beta or a running statistic", name_.c_str());
         }
         return view(x);
     }

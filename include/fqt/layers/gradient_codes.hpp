@@ -5,6 +5,7 @@
 
 #include <fqt/kernels/kind.hpp>
 #include <fqt/layers/passes.hpp>
+#include <fqt/layers/planner.hpp>
 
 #include <type_traits>
 
@@ -36,9 +37,9 @@ struct gradient_codes {
     }
 
     const grid_type& grid_of(int n) const { return grids[by_sample ? n : 0]; }
-    /// The step that is common to sample n's codes; 1 where every channel has its own.
+    /// The step that is common to sample n's codes; 1 where every channel has its own, or where grids have none.
     float step_of(int n) const {
-        if constexpr (by_channel) return 1.0f;
+        if constexpr (by_channel || !is_linear<Q>) return 1.0f;
         else return grid_of(n).step;
     }
 

@@ -12,11 +12,14 @@
 //   each_parameter(f), each_state(f), describe(f, x)
 
 #include <fqt/core/diagnostic.hpp>
+#include <fqt/core/path.hpp>
 #include <fqt/layers/context.hpp>
 #include <fqt/layers/lazy.hpp>
+#include <fqt/layers/planner.hpp>
 #include <fqt/quant/rectifier.hpp>
 #include <fqt/quant/scheme.hpp>
 
+#include <array>
 #include <concepts>
 #include <span>
 
@@ -49,6 +52,7 @@ struct parameter {
     path name;
     parameter_kind kind;
     std::span<float> value, gradient;
+    std::array<int, 4> shape{}; ///< k, r, s, c; {channels, 1, 1, 1} for what has one entry per channel
 };
 
 /// Numbers that a layer keeps between steps and that are not learnt: running statistics and ranges.
@@ -62,10 +66,27 @@ struct description {
     path name;
     const char* kind;
     shape in, out;
-    char formats[160];      ///< what is stored, with which bits and rounding
-    std::int64_t parameters, macs;
-    std::size_t saved_bytes; ///< a sample
+    char formats[352];             ///< what is stored, with which bits and rounding
+    std::int64_t parameters, macs; ///< multiply-adds of one sample's forward product
+    std::size_t saved_bytes;       ///< a sample
+    std::int64_t backward_macs{};  ///< multiply-adds of one sample's input and weight gradient
 };
+
+/// How a quantizer stores a tensor, for summaries: "4 bits per sample stochastic", or "fp32".
+template <class Q>
+constexpr note format_of() {
+    if constexpr (is_real<Q>) {
+        return "fp32";
+    } else {
+        note text;
+        text.append(bits_of<Q>);
+        text.append(" bits ");
+        text.append(quantizer_traits<Q>::granularity::name);
+        text.append(" ");
+        text.append(quantizer_traits<Q>::rounding_name);
+        return text;
+    }
+}
 
 /// The name of a stored type, for summaries.
 template <class T>

@@ -166,11 +166,11 @@ floats<Arch> units_of(const X& x, int n, int p, int b) {
     else return x.template load<Arch>(n, p, b);
 }
 
-/// a * units + b, coefficients per channel, zero in padded lanes.
+/// a * units + b, coefficients per channel, zero in padded lanes. They are learnt, also where x is images.
 template <class X>
 struct affine {
     static constexpr shape dims = X::dims;
-    static constexpr bool nonnegative = false, learns = X::learns;
+    static constexpr bool nonnegative = false, learns = true;
     static constexpr unsigned slots = X::slots;
     X x;
     const float *a, *b;

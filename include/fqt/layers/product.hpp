@@ -108,9 +108,12 @@ public:
     }
     template <class F>
     void each_parameter(F&& f) {
-        f(parameter{name_ / "weight", parameter_kind::weight, {weights_.value, G.weights()}, {weights_.gradient, G.weights()}});
+        constexpr std::array<int, 4> dims{G.outputs, G.kernel_height, G.kernel_width, G.channels_per_group()};
+        constexpr std::array<int, 4> bias_dims{G.outputs, 1, 1, 1};
+        const std::span<float> value{weights_.value, G.weights()}, gradient{weights_.gradient, G.weights()};
+        f(parameter{name_ / "weight", parameter_kind::weight, value, gradient, dims});
         if constexpr (Bias)
-            f(parameter{name_ / "bias", parameter_kind::bias, {bias_, G.outputs}, {bias_gradient_, G.outputs}});
+            f(parameter{name_ / "bias", parameter_kind::bias, {bias_, G.outputs}, {bias_gradient_, G.outputs}, bias_dims});
     }
     template <class F>
     void each_state(F&& f) { input_.each_state(f, name_); }
@@ -118,6 +121,30 @@ public:
     void each_product(F&& f) { f(*this); }
     template <class F>
     void each_normalization(F&&) {}
+
+    template <class F, class X>
+    auto describe(F&& f, const X& x) {
+        constexpr bool whole = G == geometry_of_dense(G.in, G.outputs);
+        constexpr std::size_t input_bytes = decltype(input_)::template bytes<X>();
+        constexpr std::size_t sums_bytes = sizeof(sums_type) * static_cast<std::size_t>(out_size);
+        description d{name_, whole ? "dense" : "conv", G.in, G.out(), {}, G.weights() + (Bias ? G.outputs : 0), G.macs(),
+                      input_bytes + sums_bytes, (X::learns ? 2 : 1) * G.macs()};
+        constexpr note w = format_of<typename Scheme::weight_quantizer>();
+        constexpr note dx = format_of<input_gradient_quantizer>(), dw = format_of<weight_gradient_quantizer>();
+        note input = "fp32";
+        if constexpr (!is_real<activation_quantizer>) {
+            input = note{};
+            input.append(bits_of<activation_quantizer>);
+            input.append(X::nonnegative ? " bits unsigned " : " bits signed ");
+            input.append(quantizer_traits<activation_quantizer>::rounding_name);
+        }
+        std::snprintf(d.formats, sizeof d.formats, "weights %s, input %s%s, sums %s, %s%s, dW %s; %s", w.chars, input.chars,
+                      input_bytes == 0 ? " (shared)" : "", name_of_type<sums_type>(), X::learns ? "dX " : "no dX",
+                      X::learns ? dx.chars : "", shared_codes && X::learns ? "the same codes" : dw.chars,
+                      sums_of_products<X::learns>());
+        f(d);
+        return view(x);
+    }
 
     // ---- forward ----
 
@@ -167,6 +194,17 @@ public:
     }
 
 private:
+    /// In which type the three products add up, for summaries.
+    template <bool WantsDx>
+    static constexpr const char* sums_of_products() {
+        constexpr bool dx = WantsDx ? integer_backward : integer_weight_gradient, dw = integer_weight_gradient;
+        if (integer_forward && dx && dw) return "int32 sums";
+        if (!integer_forward && !dx && !dw) return "fp32 sums in a fixed order";
+        if (dx && dw) return "fp32 sums in a fixed order forward, int32 backward";
+        if (!dx && !dw) return "int32 sums forward, fp32 in a fixed order backward";
+        if (integer_forward) return dx ? "int32 sums, in dW fp32 in a fixed order" : "int32 sums, in dX fp32 in a fixed order";
+        return dx ? "fp32 sums in a fixed order, in dX int32" : "fp32 sums in a fixed order, in dW int32";
+    }
     static floats<Arch> as_floats(simd::i32x16<Arch> sums) { return sums.to_float(); }
     static floats<Arch> as_floats(floats<Arch> sums) { return sums; }
 
@@ -174,8 +212,10 @@ private:
     template <class X>
     void set_scale(const X& x, float per_unit) {
         const float activation_step = integer_forward ? step_of(*input_.view(x).grid) : 1.0f;
-        for (int k = 0; k < G.outputs; ++k)
+        for (int k = 0; k < G.outputs; ++k) {
             scale_[k] = integer_forward ? product(product(weights_.step[k], activation_step), per_unit) : 1.0f;
+            if (Bias && !std::isfinite(bias_[k])) passes::refuse_non_finite("a bias", name_.c_str());
+        }
     }
     static float step_of(const grid& g) { return g.step; }
     static float step_of(const auto&) { return 1.0f; }

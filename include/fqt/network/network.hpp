@@ -14,6 +14,7 @@
 #include <fqt/network/memory.hpp>
 #include <fqt/simd/cpu.hpp>
 
+#include <cmath>
 #include <span>
 #include <string_view>
 
@@ -29,8 +30,13 @@ struct network_options {
 
 template <const auto& Spec, const auto& Scheme, class Arch = arch::best>
 class network : checked_shapes<Spec> {
-    using spec_type = std::remove_cvref_t<decltype(Spec)>;
+public:
+    /// The scheme's type, and the tag of the instruction set.
     using scheme_type = std::remove_cvref_t<decltype(Scheme)>;
+    using arch_type = Arch;
+
+private:
+    using spec_type = std::remove_cvref_t<decltype(Spec)>;
     static_assert(layer_spec<spec_type>, "fqt: a network's first argument is a spec, such as input<1, 28, 28> | conv<16> | ...");
     static_assert(requires { typename scheme_type::weight_quantizer; }, "fqt: a network's second argument is a scheme, such as fqt::w8a8g4");
 
@@ -102,6 +108,7 @@ public:
     /// The logits, (sample, class), of `samples` images, (sample, channel, row, column), in training: batch statistics and
     /// current ranges. The images must stay in place until backward().
     std::span<const float> forward(std::span<const float> images, int samples) {
+        last_ = pass::none; // until the pass is done: one that is refused has no backward()
         check(images, samples);
         const plain<input> x{images.data()};
         const context c = context_for(samples);
@@ -118,6 +125,8 @@ public:
         if (last_ != pass::training) fail("backward() needs the values of a forward() directly before it; call forward() first");
         if (by_logits.size() != logits().size())
             fail("backward() got %zu gradients for %zu logits; give one for each of the last forward()'s", by_logits.size(), logits().size());
+        for (std::size_t i = 0; i < by_logits.size(); ++i)
+            if (!std::isfinite(by_logits[i])) fail("gradient %zu given to backward() is %g; lower the learning rate, or check the loss", i, double{by_logits[i]});
         static_cast<void>(layers_.template backward<0>(context_for(samples_), plain<input>{images_}, plain<output>{by_logits.data()}, nothing{}));
         last_ = pass::none;
         ++step_;
@@ -126,6 +135,7 @@ public:
     /// The logits in evaluation: frozen ranges and statistics, batch normalization folded into the requantization of integer
     /// sums. Samples do not influence each other.
     std::span<const float> predict(std::span<const float> images, int samples) {
+        last_ = pass::none;
         check(images, samples);
         const plain<input> x{images.data()};
         const context c = context_for(samples);
@@ -140,14 +150,22 @@ public:
 
     int batch() const { return options_.batch; }
     int threads() const { return options_.threads; }
+    /// The memory as planned for batch() samples.
+    const memory_plan& plan() const { return plan_; }
     std::uint64_t seed_value() const { return seed_; }
+    /// Draws the random numbers to come from another seed, as a network that goes on with a saved run must. A forward()
+    /// whose backward() has not come is forgotten.
+    void set_seed(seed s) {
+        seed_ = s.value;
+        last_ = pass::none;
+    }
     /// Backward passes done.
     std::uint32_t step() const { return step_; }
     void set_step(std::uint32_t step) { step_ = step; }
     float rectification() const { return options_.rectification; }
     /// Sets the weight of the rectifiers' loss, >= 0: call it every step for a schedule.
     void set_rectification(float weight) {
-        if (!(weight >= 0)) fail("the weight of rectification is %g; it must be 0 or more", double{weight});
+        if (!(weight >= 0 && std::isfinite(weight))) fail("the weight of rectification is %g; it must be 0 or more, and finite", double{weight});
         options_.rectification = weight;
     }
     /// The weighted sum of the rectifiers' losses in the last backward pass.
@@ -177,6 +195,7 @@ public:
     template <class F>
     void observe(F& f) { watcher_ = observer(f); }
     void stop_observing() { watcher_ = observer(); }
+    bool is_observed() const { return static_cast<bool>(watcher_); }
 
     /// The parameter of that name: "stage1.0.body.0.weight".
     fqt::parameter parameter(std::string_view name) {
@@ -194,7 +213,7 @@ private:
     static network_options checked(network_options o) {
         if (o.batch < 1) fail("a network was planned for batches of %d samples; options.batch must be 1 or more", o.batch);
         if (o.threads < 0) fail("a network was given %d threads; options.threads must be 1 or more, or 0 for all", o.threads);
-        if (!(o.rectification >= 0)) fail("options.rectification is %g; it must be 0 or more", double{o.rectification});
+        if (!(o.rectification >= 0 && std::isfinite(o.rectification))) fail("options.rectification is %g; it must be 0 or more, and finite", double{o.rectification});
         if (!(o.momentum > 0 && o.momentum <= 1)) fail("options.momentum is %g; it must lie in (0, 1]", double{o.momentum});
         if (o.threads == 0) o.threads = hardware_threads();
         return o;
@@ -244,8 +263,12 @@ private:
         if (samples > options_.batch)
             fail("a batch of %d samples is larger than the %d planned for; construct the network with options.batch = %d", samples, options_.batch, samples);
         if (images.size() != static_cast<std::size_t>(samples) * static_cast<std::size_t>(input.size()))
-            fail("%d samples of %d x %d x %d need %zu numbers, but there are %zu", samples, input.channels, input.height, input.width,
+            fail("%d samples of %d x %d x %d have %zu numbers, but %zu were given; give all of them, or say how many samples", samples, input.channels, input.height, input.width,
                  static_cast<std::size_t>(samples) * static_cast<std::size_t>(input.size()), images.size());
+        constexpr auto size = static_cast<std::size_t>(input.size());
+        for (std::size_t i = 0; i < images.size(); ++i)
+            if (!std::isfinite(images[i]))
+                fail("number %zu of image %zu is %g; give images of finite numbers", i % size, i / size, double{images[i]});
     }
 
     template <class Y>
