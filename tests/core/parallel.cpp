@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <fqt/core/parallel.hpp>
+
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <cfenv>
+#include <string>
+#include <vector>
+
+namespace {
+
+/// Which thread had each item, and how often it came.
+struct visits {
+    std::vector<int> count, thread;
+
+    visits(int items, int threads) : count(static_cast<std::size_t>(items)), thread(count.size(), -1) {
+        fqt::parallel_for(items, threads, [&](int item, int by) {
+            ++count[static_cast<std::size_t>(item)];
+            thread[static_cast<std::size_t>(item)] = by;
+        });
+    }
+};
+
+/// Rounds upward as long as it lives.
+struct upward {
+    upward() { std::fesetround(FE_UPWARD); }
+    ~upward() { std::fesetround(FE_TONEAREST); }
+};
+
+} // namespace
+
+TEST_CASE("each item comes exactly once, for any number of items and threads") {
+    for (const int items : {0, 1, 2, 3, 5, 7, 8, 13, 101})
+        for (const int threads : {1, 2, 3, 4, 7, 16}) {
+            CAPTURE(items);
+            CAPTURE(threads);
+            const visits v(items, threads);
+            CHECK(v.count == std::vector<int>(static_cast<std::size_t>(items), 1));
+        }
+}
+
+TEST_CASE("each thread has a number below their count, and consecutive items") {
+    for (const int threads : {1, 2, 3, 7}) {
+        CAPTURE(threads);
+        int before = 0;
+        for (const int thread : visits(23, threads).thread) {
+            CHECK(thread >= before);
+            CHECK(thread < threads);
+            before = thread;
+        }
+    }
+}
+
+TEST_CASE("no items are no calls, whatever the number of threads") {
+    for (const int items : {0, -1})
+        for (const int threads : {0, 1, 2}) fqt::parallel_for(items, threads, [](int, int) { FAIL("a call"); });
+}
+
+TEST_CASE("there is at least one hardware thread") { CHECK(fqt::hardware_threads() >= 1); }
+
+TEST_CASE("a changed rounding mode is refused in words before any item comes, on any number of threads") {
+    for (const int threads : {1, 2}) {
+        CAPTURE(threads);
+        std::atomic<int> calls = 0;
+        std::string message;
+        {
+            const upward mode;
+            try {
+                fqt::parallel_for(1, threads, [&](int, int) { ++calls; });
+            } catch (const fqt::error& e) {
+                message = e.what();
+            }
+        }
+        CHECK(calls == 0);
+        CHECK(message.find("rounding mode") != message.npos);
+        CHECK(message.find("fesetenv(FE_DFL_ENV)") != message.npos);
+    }
+}
+
+TEST_CASE("threads that would start under a changed rounding mode do not, and so do not keep it") {
+    constexpr int threads = 23; // more than any test before had
+    {
+        const upward mode;
+        CHECK_THROWS_AS(fqt::parallel_for(threads, threads, [](int, int) {}), fqt::error);
+    }
+    CHECK_NOTHROW(fqt::parallel_for(threads, threads, [](int, int) {}));
+}
+
+#if defined(_OPENMP)
+TEST_CASE("a changed rounding mode in one of the workers alone is refused") {
+#pragma omp parallel num_threads(2)
+    if (omp_get_thread_num() == 1) std::fesetround(FE_UPWARD);
+    CHECK_THROWS_AS(fqt::parallel_for(2, 2, [](int, int) {}), fqt::error);
+#pragma omp parallel num_threads(2)
+    std::fesetround(FE_TONEAREST);
+    CHECK_NOTHROW(fqt::parallel_for(2, 2, [](int, int) {}));
+}
+#endif

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What a training step multiplies, counted where it is multiplied: in the primitive under every product. The library
+// has no say in it: networks are built for an instruction set of this file, whose multiply_add counts, then multiplies.
+#include <fqt/network/network.hpp>
+#include <fqt/train/optimizer.hpp>
+
+#include <doctest/doctest.h>
+
+#include <cstdint>
+#include <vector>
+
+using namespace fqt::layers;
+
+namespace {
+
+/// Multiply-adds of scalars since the last reset, on one thread.
+struct counts {
+    std::int64_t codes = 0, floats = 0;
+    friend bool operator==(const counts&, const counts&) = default;
+};
+counts counted;
+
+/// An instruction set that counts.
+template <class Base>
+struct counting : Base {};
+
+template <class Base, class A, class B>
+void multiply_add(counting<Base>, fqt::simd::code_sums<typename Base::registers>& sums,
+                  const fqt::simd::code_group<typename Base::registers, A>& group,
+                  const fqt::simd::code_matrix<typename Base::registers, B>& matrix) {
+    counted.codes += 16 * 4;
+    multiply_add(Base{}, sums, group, matrix);
+}
+template <class Base>
+void multiply_add(counting<Base>, fqt::simd::f32x16<Base>& sums, const fqt::simd::f32x16<Base>& repeated,
+                  const fqt::simd::f32x16<Base>& vector) {
+    counted.floats += 16;
+    multiply_add(Base{}, sums, repeated, vector);
+}
+// One lane at a time, as grouped convolutions multiply.
+template <class Base>
+void multiply_add(counting<Base>, std::int32_t& sum, std::uint8_t a, std::int8_t b) {
+    ++counted.codes;
+    fqt::simd::multiply_add(fqt::arch::generic{}, sum, a, b);
+}
+template <class Base>
+void multiply_add(counting<Base>, float& sum, float a, float b) {
+    ++counted.floats;
+    fqt::simd::multiply_add(fqt::arch::generic{}, sum, a, b);
+}
+
+// ---- networks without a lane of padding: channels in sixteens, rows of pixels in fours ----
+
+template <int Channels, int Stride = 1>
+constexpr auto conv_bn = conv<Channels, fqt::window{.kernel = 3, .stride = Stride}> | batch_norm<fqt::gain_crest<>>;
+constexpr fqt::window point{.kernel = 1};
+
+constexpr auto resnet = input<16, 8, 8> | conv_bn<16> | relu
+    | residual(conv_bn<32, 2> | relu | conv_bn<32>, pad_shortcut<32, 2>) | relu
+    | residual(conv_bn<32>, conv<32, point> | batch_norm<>) | relu | global_avg_pool;
+constexpr auto small = input<16, 8, 8> | conv_bn<16, 2> | relu | conv<16, point> | global_avg_pool;
+
+/// Codes are the signed square roots of values: a grid that is not linear.
+struct square_root {
+    static float fit(fqt::interval range, fqt::code_limits limits) {
+        const float most = static_cast<float>(limits.high);
+        return range.magnitude() > 0 ? range.magnitude() / (most * most) : 1.0f;
+    }
+    static auto encode(auto x, float unit, auto u) {
+        const auto root = fqt::stochastic::round(sqrt(abs(x) * (1.0f / unit)), u);
+        return where(x < 0.0f, -root, root);
+    }
+    static auto decode(auto q, float unit) { return q * abs(q) * unit; }
+};
+constexpr fqt::scheme detour{fqt::symmetric<8, fqt::nearest, fqt::per_channel>{}, fqt::symmetric<8>{},
+                             fqt::symmetric<4, fqt::stochastic, fqt::per_sample>{}, square_root{}};
+constexpr auto with_detour = input<16, 8, 8> | conv_bn<16, 2> | relu | with<detour>(conv<16, point>) | global_avg_pool;
+constexpr auto with_dense = input<16, 4, 4> | conv<16> | relu | dense<16>;
+constexpr auto grouped = input<16, 4, 4> | conv<16> | relu | conv<16, fqt::window{3, 1, 1, 4}> | global_avg_pool;
+
+// By hand: multiply-adds of the resnet's first product, of the small networks' first one, and of a point convolution.
+constexpr std::int64_t first = 64 * 16 * 16 * 9, small_first = 16 * 16 * 16 * 9, by_points = 16 * 16 * 16;
+
+/// What one step - forward, backward, the optimizer - multiplies.
+template <const auto& Spec, const auto& Scheme, class Base>
+counts of_step(int samples) {
+    using network = fqt::network<Spec, Scheme, counting<Base>>;
+    network net{fqt::seed{1}, {.batch = 4, .threads = 1, .rectification = 0.01f}};
+    fqt::sgd optimizer{net};
+    std::vector<float> images, gradient;
+    for (int i = 0; i < samples * network::input.size(); ++i) images.push_back(static_cast<float>(i % 11) - 4);
+    for (int i = 0; i < samples * network::output.size(); ++i) gradient.push_back(static_cast<float>(i % 7) - 3);
+    counted = {};
+    net.forward(images, samples);
+    net.backward(gradient);
+    optimizer.step(0.01f);
+    return counted;
+}
+
+template <const auto& Spec>
+constexpr std::int64_t macs = fqt::network<Spec, fqt::w8a8g4>::macs;
+
+} // namespace
+
+#if defined(FQT_HAS_AVX512)
+#define COUNTED_ARCHS fqt::arch::generic, fqt::arch::avx512
+#else
+#define COUNTED_ARCHS fqt::arch::generic
+#endif
+
+TEST_CASE_TEMPLATE("a step multiplies integers alone, three times the forward product less the first input gradient",
+                   arch, COUNTED_ARCHS) {
+    for (const int samples : {1, 3}) {
+        const counts expected{(3 * macs<resnet> - first) * samples, 0};
+        CHECK(of_step<resnet, fqt::w8a8g4, arch>(samples) == expected);
+    }
+}
+
+TEST_CASE("a step in fp32 multiplies floats alone, as many") {
+    const counts expected{0, (3 * macs<small> - small_first) * 3};
+    CHECK(of_step<small, fqt::fp32, fqt::arch::best>(3) == expected);
+}
+
+TEST_CASE("one product of one part that takes a detour through floats is noticed") {
+    const counts expected{(3 * macs<small> - small_first - by_points) * 2, by_points * 2};
+    CHECK(of_step<with_detour, fqt::w8a8g4, fqt::arch::best>(2) == expected);
+}
+
+TEST_CASE("a dense layer's weight gradient multiplies three zeros beside each product, as a step has four pixels") {
+    constexpr std::int64_t of_dense = 16 * 16 * 16;
+    const counts expected{3 * macs<with_dense> - small_first + 3 * of_dense, 0};
+    CHECK(of_step<with_dense, fqt::w8a8g4, fqt::arch::best>(1) == expected);
+}
+
+TEST_CASE("grouped convolutions are counted as well") {
+    const counts expected{(3 * macs<grouped> - small_first) * 2, 0};
+    CHECK(of_step<grouped, fqt::w8a8g4, fqt::arch::best>(2) == expected);
+}
