@@ -25,6 +25,12 @@ def errors(root, version, listed):
     for name in sorted({name for name in listed if listed.count(name) > 1}):
         yield f"{name} is listed twice"
 
+    for folder in ["examples", "benchmarks"]:
+        text = (root / folder / "meson.build").read_text()
+        for path in sorted((root / folder).rglob("*.cpp")):
+            if not re.search(rf"['/]{path.stem}(\.cpp)?'", text):
+                yield f"{path.relative_to(root)} is not in {folder}/meson.build"
+
     umbrella = set(re.findall(r"#include <fqt/([^>]+)>", (root / "include/fqt/fqt.hpp").read_text()))
     wanted = {name.removeprefix("include/fqt/") for name in files if name.startswith("include/")}
     wanted -= {"fqt.hpp", "io/xtensor.hpp"}

@@ -61,7 +61,9 @@ struct draws_in_secret {
 };
 struct out_of_order {
     static constexpr bool draws = false;
-    static auto round(auto x, auto) { return where(abs(x - rint(x)) > 0.25f, rint(x), where(x > rint(x), rint(x) + 1.0f, rint(x))); }
+    static auto round(auto x, auto) {
+        return where(abs(x - rint(x)) > 0.25f, rint(x), where(x > rint(x), rint(x) + 1.0f, rint(x)));
+    }
 };
 struct not_a_number {
     static constexpr bool draws = false;
@@ -211,7 +213,8 @@ TEST_CASE("the library's roundings pass their check, and a user's whose bias is 
 }
 
 TEST_CASE("wrong roundings fail, and the log says where") {
-    CHECK(fails(fqt::check_rounding<claims_too_much>(), "is unbiased: the mean over all uniform numbers is the value: the mean of round("));
+    CHECK(fails(fqt::check_rounding<claims_too_much>(),
+                "is unbiased: the mean over all uniform numbers is the value: the mean of round("));
     CHECK(fails(fqt::check_rounding<adds_and_floors>(), "leaves integers alone: round("));
     CHECK(fails(fqt::check_rounding<one_too_many>(), "leaves integers alone: round(-300, 7.62939e-06) is -299"));
     CHECK(fails(fqt::check_rounding<one_too_many>(), "gives one of the two neighbouring integers: "));
@@ -237,21 +240,26 @@ TEST_CASE("the library's quantizers pass their check, and users' with other grid
     CHECK(passes(fqt::check_quantizer<square_root<fqt::nearest>>()));
 }
 
-// The largest magnitude of a tensor times the inverse of the step is often the last float below the greatest code, which
-// these roundings take down a whole step. Remove should_fail once it is mended.
+// The largest magnitude of a tensor times the inverse of the step is often the last float below the greatest code,
+// which these roundings take down a whole step. Remove should_fail once it is mended.
 TEST_CASE("the library's truncating quantizers pass their check" * doctest::should_fail()) {
     CHECK(fqt::check_quantizer<fqt::symmetric<4, fqt::toward_zero>>().ok);
     CHECK(fqt::check_quantizer<fqt::symmetric<4, fqt::downward>>().ok);
 }
 
 TEST_CASE("wrong quantizers fail, and the log says where") {
-    const std::string ends = "values end within a step, or half a step where the rounding is `nearest`, and beyond the grid at its end: ";
-    CHECK(fails(fqt::check_quantizer<half_the_range>(), ends + "the end 1 of the range became 0.5, range [0, 1], codes [0, 15]"));
+    const std::string ends =
+        "values end within a step, or half a step where the rounding is `nearest`, and beyond the grid at its end: ";
+    CHECK(fails(fqt::check_quantizer<half_the_range>(),
+                ends + "the end 1 of the range became 0.5, range [0, 1], codes [0, 15]"));
     CHECK(fails(fqt::check_quantizer<shifted>(), ends));
     CHECK(fails(fqt::check_quantizer<truncates_as_nearest>(), ends));
-    CHECK(fails(fqt::check_quantizer<stochastic_in_name>(), "is unbiased: the mean over all uniform numbers is the value: the mean code of "));
-    CHECK(fails(fqt::check_quantizer<falls_and_rises>(), "greater codes stand for greater values, all finite: code -6 stands for "));
-    CHECK(fails(fqt::check_quantizer<divides_by_inverse>(), "a tensor of zeros stays zero, and one around 2^-126 does no harm: "));
+    CHECK(fails(fqt::check_quantizer<stochastic_in_name>(),
+                "is unbiased: the mean over all uniform numbers is the value: the mean code of "));
+    CHECK(fails(fqt::check_quantizer<falls_and_rises>(),
+                "greater codes stand for greater values, all finite: code -6 stands for "));
+    CHECK(fails(fqt::check_quantizer<divides_by_inverse>(),
+                "a tensor of zeros stays zero, and one around 2^-126 does no harm: "));
     CHECK(fails(fqt::check_quantizer<gives_up>(), "runs to its end: fqt: a tensor of zeros has no grid"));
 }
 
@@ -267,7 +275,8 @@ TEST_CASE("the library's rectifiers pass their check, whatever the number of cha
 }
 
 TEST_CASE("a detached rectifier passes and is called detached") {
-    const fqt::check_result detached = fqt::check_rectifier<fqt::gain_crest<>>(8), through = fqt::check_rectifier<unit_gains<1, 1>>(8);
+    const fqt::check_result detached = fqt::check_rectifier<fqt::gain_crest<>>(8),
+                            through = fqt::check_rectifier<unit_gains<1, 1>>(8);
     CHECK(passes(detached));
     CHECK(detached.log.find("  note    detached: ") != detached.log.npos);
     CHECK(detached.log.find("slope by sigma\n") == detached.log.npos);
@@ -285,8 +294,11 @@ TEST_CASE("wrong rectifiers fail, and the log gives both slopes") {
     CHECK(fails(fqt::check_rectifier<unit_gains<2, 1>>(8), "has the loss's slope by gamma: channel "));
     CHECK(fails(fqt::check_rectifier<unit_gains<0, 0>>(8), "has the loss's slope by gamma: channel "));
     CHECK(fails(fqt::check_rectifier<unit_gains<1, -1>>(8), "has the loss's slope by sigma: channel "));
-    CHECK(fails(fqt::check_rectifier<skips_the_last>(8), "gives a finite loss and writes finite slopes for every channel: the slope by gamma of channel 7 is nan"));
-    CHECK(fails(fqt::check_rectifier<logarithmic>(8), "gives a finite loss and writes finite slopes for every channel: the loss is -inf"));
+    CHECK(fails(
+        fqt::check_rectifier<skips_the_last>(8),
+        "gives a finite loss and writes finite slopes for every channel: the slope by gamma of channel 7 is nan"));
+    CHECK(fails(fqt::check_rectifier<logarithmic>(8),
+                "gives a finite loss and writes finite slopes for every channel: the loss is -inf"));
     CHECK(fails(fqt::check_rectifier<unit_gains<1, 1>>(0), "has a channel: 0 channels"));
 }
 
@@ -294,7 +306,8 @@ TEST_CASE("wrong rectifiers fail, and the log gives both slopes") {
 
 TEST_CASE("the library's layers pass their check") {
     CHECK(passes(fqt::check_layer<relu, shape{5, 4, 3}>()));
-    CHECK(passes(fqt::check_layer<conv<6, fqt::window{.kernel = 3, .stride = 2, .groups = 2}, fqt::with_bias>, shape{4, 6, 5}>()));
+    CHECK(passes(fqt::check_layer<conv<6, fqt::window{.kernel = 3, .stride = 2, .groups = 2}, fqt::with_bias>,
+                                  shape{4, 6, 5}>()));
     CHECK(passes(fqt::check_layer<dense<7>, shape{4, 3, 2}>()));
     CHECK(passes(fqt::check_layer<max_pool<>, shape{5, 6, 4}>()));
     CHECK(passes(fqt::check_layer<avg_pool<fqt::window{.kernel = 3, .stride = 2, .pad = 1}>, shape{17, 6, 4}>()));
@@ -325,7 +338,8 @@ TEST_CASE("wrong layers fail, and the log says at which values") {
     CHECK(fails(slope, "backward(x, 1) is the slope of forward(x) for x from -8 to 8: at x = -"));
     CHECK(fails(slope, "has the right gradient by its input: at sample 0, channel "));
     CHECK(slope.log.find("the layer has 0.25, finite differences give 0.125") != slope.log.npos);
-    CHECK(fails(fqt::check_layer<batch_norm<> | wrong_slope, shape{2, 4, 4}>(), "has the right gradient by 0.gamma: at number "));
+    CHECK(fails(fqt::check_layer<batch_norm<> | wrong_slope, shape{2, 4, 4}>(),
+                "has the right gradient by 0.gamma: at number "));
     CHECK(fails(fqt::check_layer<false_promises, shape{3, 4, 4}>(), "is monotonic, as it says: at x = "));
     CHECK(fails(fqt::check_layer<false_promises, shape{3, 4, 4}>(), "is nonnegative, as it says: at x = "));
     const fqt::check_result promises = fqt::check_layer<conv<3> | false_promises, shape{3, 4, 4}>();
@@ -333,11 +347,14 @@ TEST_CASE("wrong layers fail, and the log says at which values") {
     CHECK(fails(promises, "stays within range(channel): "));
     CHECK(fails(fqt::check_layer<forgets_g, shape{3, 4, 4}>(), "backward(x, g) is proportional to g: at x = "));
     CHECK(passes(fqt::check_layer<odd_layer<0>, shape{3, 4, 4}>()));
-    CHECK(fails(fqt::check_layer<odd_layer<2>, shape{3, 4, 4}>(), "adds what it is given to the input's gradient: at sample "));
+    CHECK(fails(fqt::check_layer<odd_layer<2>, shape{3, 4, 4}>(),
+                "adds what it is given to the input's gradient: at sample "));
 }
 
 TEST_CASE("a layer that ends with an error, does not fit, or is given no samples fails without ending the program") {
-    CHECK(fails(fqt::check_layer<odd_layer<1>, shape{3, 4, 4}>(), "runs to its end: fqt: the layer has no forward pass"));
-    CHECK(fails(fqt::check_layer<conv<4, fqt::window{.kernel = 5, .pad = 0}>, shape{3, 4, 4}>(), "fits the shape: the kernel is larger than its input"));
+    CHECK(
+        fails(fqt::check_layer<odd_layer<1>, shape{3, 4, 4}>(), "runs to its end: fqt: the layer has no forward pass"));
+    CHECK(fails(fqt::check_layer<conv<4, fqt::window{.kernel = 5, .pad = 0}>, shape{3, 4, 4}>(),
+                "fits the shape: the kernel is larger than its input"));
     CHECK(fails(fqt::check_layer<relu, shape{3, 4, 4}>({.samples = 0}), "has a sample: options.samples is 0"));
 }

@@ -27,8 +27,9 @@ private:
     using weight = typename Kind::weight;
     using accumulator = typename Kind::template sums<Arch>;
 
-    static constexpr int row_taps = taps_in_row(C.taps_x), columns = row_taps > 0 ? C.taps_x / row_taps : 0;
-    static constexpr int tap_rows = C.taps_y * columns;
+    // An input pixel at a phase that no tap reaches has no taps at all.
+    static constexpr int row_taps = taps_in_row(C.taps_x), columns = row_taps > 0 ? C.taps_x / row_taps : 1;
+    static constexpr int tap_rows = row_taps > 0 ? C.taps_y * columns : 0;
     static constexpr int groups_of_channels = contracted<Kind>(C.depth) / Kind::group;
     static constexpr int total_steps = tap_rows * groups_of_channels;
     static constexpr int pixel_bytes = staged_channels<Kind>(C.depth) * static_cast<int>(sizeof(typename Kind::operand));

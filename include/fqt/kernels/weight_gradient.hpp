@@ -64,8 +64,10 @@ public:
     /// Buffers are aligned to 64 bytes.
     static constexpr std::size_t staged_activation_bytes = staged::activation_bytes;
     static constexpr std::size_t staged_gradient_bytes = staged::gradient_bytes;
-    /// Floats of the running gradient, in the order of tiles: [r][row][s][lane].
-    static constexpr std::size_t sums = std::size_t{row_count} * std::size_t{G.taps()} * std::size_t{lane_count};
+    /// Floats of the running gradient, in the order of tiles: [r][row][s][lane]. The number is the same on every instruction
+    /// set, so that callers may let it decide what must be equal there.
+    static constexpr std::size_t sums = std::size_t{channels} * std::size_t{G.taps()} * std::size_t{padded(G.outputs)};
+    static_assert(std::int64_t{row_count} * G.taps() * lane_count <= std::int64_t{sums});
 
     /// Copies a sample of shape G.in, padded with zeros.
     template <class Source>
@@ -127,21 +129,21 @@ private:
         constexpr int size = Rows * taps * vectors;
         float* into = x.into + sum_index(r, row, s) + lane;
         for (int run = 0; run < staged::runs; ++run) {
-            accumulator sums[size];
+            accumulator sum[size];
             unroll<size>([&](auto i) __attribute__((always_inline)) {
                 constexpr int v = i % vectors, first = i / (taps * vectors);
-                sums[i] = start(x, run, input_lanes ? row + first : lane + v * lanes);
+                sum[i] = start(x, run, input_lanes ? row + first : lane + v * lanes);
             });
-            add_rows<Rows>(sums, x, run, r, s, row, lane);
+            add_rows<Rows>(sum, x, run, r, s, row, lane);
             unroll<size>([&](auto i) __attribute__((always_inline)) {
                 constexpr int v = i % vectors, tap = i / vectors % taps, of_row = i / (taps * vectors);
-                add_scaled(x.scale, sums[i], into + sum_index(0, of_row, tap) + v * lanes);
+                add_scaled(x.scale, sum[i], into + sum_index(0, of_row, tap) + v * lanes);
             });
         }
     }
 
     template <int Rows>
-    [[gnu::always_inline]] static void add_rows(accumulator (&sums)[Rows * taps * vectors], const sample& x, int run, int r,
+    [[gnu::always_inline]] static void add_rows(accumulator (&sum)[Rows * taps * vectors], const sample& x, int run, int r,
                                                 int s, int row, int lane) {
         int y = run * staged::run_rows;
         const int end = std::min(y + staged::run_rows, out.height);
@@ -155,9 +157,9 @@ private:
             int step = 0;
             do {
                 if constexpr (input_lanes)
-                    add_step_of_inputs<Rows>(sums, activation, gradient);
+                    add_step_of_inputs<Rows>(sum, activation, gradient);
                 else
-                    add_step_of_outputs<Rows>(sums, activation, gradient);
+                    add_step_of_outputs<Rows>(sum, activation, gradient);
                 activation += staged::step_bytes;
                 gradient += vector_bytes;
             } while (++step < staged::steps);
@@ -166,7 +168,7 @@ private:
     }
 
     template <int Rows>
-    [[gnu::always_inline]] static void add_step_of_outputs(accumulator (&sums)[Rows * taps * vectors],
+    [[gnu::always_inline]] static void add_step_of_outputs(accumulator (&sum)[Rows * taps * vectors],
                                                            const std::byte* activation, const std::byte* gradient) {
         using weight = typename Kind::weight;
         decltype(Kind::template vector<Arch, weight>(gradient)) h[vectors];
@@ -177,13 +179,13 @@ private:
             const auto a = Kind::template repeat<Arch, typename Kind::operand>(activation + i / taps * 4 +
                                                                                i % taps * staged::tap_bytes);
             unroll<vectors>([&](auto v) __attribute__((always_inline)) {
-                multiply_add(Arch{}, sums[i * vectors + v], a, h[v]);
+                multiply_add(Arch{}, sum[i * vectors + v], a, h[v]);
             });
         });
     }
 
     template <int Rows>
-    [[gnu::always_inline]] static void add_step_of_inputs(accumulator (&sums)[Rows * taps * vectors],
+    [[gnu::always_inline]] static void add_step_of_inputs(accumulator (&sum)[Rows * taps * vectors],
                                                           const std::byte* activation, const std::byte* gradient) {
         using operand = typename Kind::operand;
         decltype(Kind::template vector<Arch, operand>(activation)) a[taps * vectors];
@@ -193,7 +195,7 @@ private:
         unroll<Rows>([&](auto row) __attribute__((always_inline)) {
             const auto h = Kind::template repeat<Arch, typename Kind::weight>(gradient + row * 4);
             unroll<taps * vectors>([&](auto i) __attribute__((always_inline)) {
-                multiply_add(Arch{}, sums[row * taps * vectors + i], h, a[i]);
+                multiply_add(Arch{}, sum[row * taps * vectors + i], h, a[i]);
             });
         });
     }

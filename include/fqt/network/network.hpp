@@ -106,10 +106,13 @@ public:
     // ---- passes ----
 
     /// The logits, (sample, class), of `samples` images, (sample, channel, row, column), in training: batch statistics and
-    /// current ranges. The images must stay in place until backward().
-    std::span<const float> forward(std::span<const float> images, int samples) {
+    /// current ranges. The images must stay in place until backward(). Where they are a part of a larger batch,
+    /// `first_sample` is the number of the first of them in it: random numbers belong to samples of the whole batch.
+    std::span<const float> forward(std::span<const float> images, int samples, int first_sample = 0) {
         last_ = pass::none; // until the pass is done: one that is refused has no backward()
         check(images, samples);
+        if (first_sample < 0) fail("the first sample of a batch is number %d; it must be 0 or more", first_sample);
+        first_sample_ = first_sample;
         const plain<input> x{images.data()};
         const context c = context_for(samples);
         write_logits(c, layers_.forward(c, x));
@@ -136,6 +139,7 @@ public:
     /// sums. Samples do not influence each other.
     std::span<const float> predict(std::span<const float> images, int samples) {
         last_ = pass::none;
+        first_sample_ = 0;
         check(images, samples);
         const plain<input> x{images.data()};
         const context c = context_for(samples);
@@ -245,6 +249,7 @@ private:
         c.threads = options_.threads;
         c.seed = seed_;
         c.step = step_;
+        c.first_sample = static_cast<std::uint32_t>(first_sample_);
         c.momentum = options_.momentum;
         c.rectification = options_.rectification;
         c.weights_changed = weights_changed_;
@@ -292,7 +297,7 @@ private:
     std::byte *shared_{}, *scratch_{}, *slots_{};
     float* logits_{};
     const float* images_{};
-    int samples_{};
+    int samples_{}, first_sample_{};
     std::uint64_t seed_{};
     std::uint32_t step_{};
     bool weights_changed_{true};

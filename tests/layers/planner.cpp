@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <fqt/layers/context.hpp>
+#include <fqt/layers/planner.hpp>
+
+#include <doctest/doctest.h>
+
+TEST_CASE("a planner hands out the places that it counted, aligned to 64 bytes and disjoint") {
+    float *a{}, *b{};
+    double* c{};
+    std::byte* saved{};
+    const auto walk = [&](fqt::planner& p) {
+        p.persistent(a, 3);
+        p.persistent(b, 16);
+        p.persistent(c, 1);
+        p.saved(saved, 65);
+        return p.plan();
+    };
+    fqt::planner counter(2);
+    const fqt::memory_plan plan = walk(counter);
+    CHECK(plan.persistent == 3 * 64);
+    CHECK(plan.saved == 3 * 64); // 65 bytes for each of two samples
+    CHECK(a == nullptr);
+    alignas(64) std::byte first[3 * 64], second[3 * 64];
+    fqt::planner places(2, first, second);
+    walk(places);
+    CHECK(reinterpret_cast<std::byte*>(a) == first);
+    CHECK(reinterpret_cast<std::byte*>(b) == first + 64);
+    CHECK(reinterpret_cast<std::byte*>(c) == first + 128);
+    CHECK(saved == second);
+}
+
+TEST_CASE("a plan takes the largest of what does not live at the same time, and scratch for each thread") {
+    fqt::planner p(4);
+    for (const std::size_t bytes : {100, 300, 200}) {
+        p.shared(bytes);
+        p.scratch(bytes / 2);
+        p.slot(bytes / 4);
+    }
+    p.depth(2);
+    p.depth(1);
+    CHECK(p.plan().shared == 320);
+    CHECK(p.plan().scratch == 192);
+    CHECK(p.plan().slot == 320); // 75 bytes for each of four samples
+    CHECK(p.plan().slots() == 4);
+    CHECK(p.plan().bytes(3) == 4 * 320 + 320 + 3 * 192);
+}
+
+TEST_CASE("a carver hands out what it counted when it had no memory") {
+    fqt::carver counter;
+    CHECK(counter.take<float>(17) == nullptr);
+    CHECK(counter.take<std::byte>(1) == nullptr);
+    CHECK(counter.used() == 192);
+    alignas(64) std::byte memory[192];
+    fqt::carver carver(memory);
+    CHECK(reinterpret_cast<std::byte*>(carver.take<float>(17)) == memory);
+    CHECK(carver.take<std::byte>(1) == memory + 128);
+}
+
+TEST_CASE("a gradient slot that was not planned is refused") {
+    std::byte memory[128];
+    fqt::context c;
+    c.slots = memory;
+    c.slot_count = 2;
+    c.slot_bytes = 64;
+    CHECK(c.slot(1) == memory + 64);
+    CHECK_THROWS_WITH_AS(c.slot(2), doctest::Contains("planner.depth()"), fqt::error);
+}

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What users of a network rely on, whatever it is made of.
+#include "../support/training.hpp"
+
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <new>
+#include <utility>
+
+using namespace fqt::layers;
+using support::bits, support::gradients, support::values;
+
+// ---- every allocation of this program is counted ----
+
+namespace {
+std::atomic<int> allocations;
+
+void* allocated(std::size_t size, std::size_t alignment) {
+    ++allocations;
+    void* memory = std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
+    return memory ? memory : throw std::bad_alloc{};
+}
+} // namespace
+
+// Not inlined, since g++ would then see free() and not aligned_alloc(), and warn.
+#define NOT_INLINED [[gnu::noinline]]
+NOT_INLINED void* operator new(std::size_t size) { return allocated(size, alignof(std::max_align_t)); }
+NOT_INLINED void* operator new(std::size_t size, std::align_val_t alignment) {
+    return allocated(size, static_cast<std::size_t>(alignment));
+}
+NOT_INLINED void operator delete(void* memory) noexcept { std::free(memory); }
+NOT_INLINED void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+NOT_INLINED void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
+NOT_INLINED void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
+
+namespace {
+
+template <class Rectifier>
+constexpr auto net_with = input<3, 8, 8> | named<"stem">(conv<8> | batch_norm<Rectifier> | relu)
+    | named<"block">(residual(conv<8> | batch_norm<Rectifier>) | relu) | global_avg_pool | named<"head">(dense<4>);
+constexpr auto spec = net_with<fqt::gain_energy<>>;
+constexpr auto unrectified_spec = net_with<fqt::unrectified>;
+using network = fqt::network<spec, fqt::w8a8g4>;
+using unrectified_network = fqt::network<unrectified_spec, fqt::w8a8g4>;
+using batch = digest::batch<network>;
+
+// ResNet-20 for 3 x 32 x 32 images and 10 classes, with shortcuts that pad (option A of He et al. 2016).
+template <int Channels, int Stride = 1>
+constexpr auto conv_bn = conv<Channels, fqt::window{.kernel = 3, .stride = Stride}> | batch_norm<>;
+template <int Channels>
+constexpr auto block = residual(conv_bn<Channels> | relu | conv_bn<Channels>) | relu;
+template <int Channels>
+constexpr auto narrowing = residual(conv_bn<Channels, 2> | relu | conv_bn<Channels>, pad_shortcut<Channels, 2>) | relu;
+constexpr auto resnet20 = input<3, 32, 32> | conv_bn<16> | relu | repeat<3>(block<16>) | narrowing<32>
+    | repeat<2>(block<32>) | narrowing<64> | repeat<2>(block<64>) | global_avg_pool | dense<10>;
+static_assert(fqt::network<resnet20, fqt::w8a8g4>::parameters == 269'722);
+static_assert(fqt::network<resnet20, fqt::w8a8g4>::macs == 40'551'040);
+
+// By hand: 3x3 kernels from 3 and 8 to 8 channels on 64 pixels, two batch normalizations, a dense layer.
+static_assert(network::parameters == 27 * 8 + 72 * 8 + 4 * 8 + 9 * 4);
+static_assert(network::macs == 64 * (27 * 8 + 72 * 8) + 8 * 4);
+static_assert(network::input == fqt::shape{3, 8, 8} && network::output == fqt::shape{4, 1, 1});
+static_assert(network::arena_bytes(1) < network::arena_bytes(2));
+static_assert(network::arena_bytes(2) < network::arena_bytes(2, 2));
+
+/// A network that has seen some steps, planned for 9 samples.
+network trained(int threads = 1) {
+    network net{fqt::seed{3}, {.batch = 9, .threads = threads}};
+    support::train(net, batch(9, 0), 3);
+    return net;
+}
+
+std::span<const float> images_of(const batch& b, int first, int samples) {
+    constexpr auto size = static_cast<std::size_t>(network::input.size());
+    return std::span(b.images).subspan(size * static_cast<std::size_t>(first), size * static_cast<std::size_t>(samples));
+}
+
+} // namespace
+
+TEST_CASE("a prediction depends on its image alone, not on the batch that it comes in") {
+    network net = trained();
+    const batch b(9, 1);
+    const auto whole = bits(net.predict(b.images, 9));
+    for (const int samples : {1, 7, 9})
+        for (int first = 0; first + samples <= 9; first += samples) {
+            CAPTURE(samples);
+            CAPTURE(first);
+            const support::float_bits part(whole.begin() + first * 4, whole.begin() + (first + samples) * 4);
+            CHECK(bits(net.predict(images_of(b, first, samples), samples)) == part);
+        }
+}
+
+TEST_CASE("a batch that is smaller than planned gives the bits of a network that was planned for it") {
+    for (const int samples : {1, 7}) {
+        CAPTURE(samples);
+        network large{fqt::seed{3}, {.batch = 9, .threads = 1}};
+        network fitting{fqt::seed{3}, {.batch = samples, .threads = 1}};
+        const batch b(samples, 2);
+        for (int step = 0; step < 2; ++step) {
+            CHECK(support::pass(large, b) == support::pass(fitting, b));
+            CHECK(gradients(large) == gradients(fitting));
+        }
+        CHECK(values(large) == values(fitting));
+    }
+}
+
+TEST_CASE("a network learns from one sample at a time") {
+    network net{fqt::seed{1}, {.batch = 1, .threads = 1}};
+    const auto losses = support::train(net, batch(1, 0), 10);
+    CHECK(losses.back() < losses.front());
+}
+
+TEST_CASE("a network in the caller's memory gives the bits of one in its own") {
+    constexpr std::size_t bytes = network::arena_bytes(9);
+    alignas(64) static std::byte memory[bytes];
+    std::fill_n(memory, bytes, std::byte{0xff}); // what lies there before does not matter
+    network borrowed{fqt::seed{3}, {.batch = 9, .threads = 1}, memory};
+    support::train(borrowed, batch(9, 0), 3);
+    network own = trained();
+    CHECK(values(borrowed) == values(own));
+    CHECK(bits(borrowed.predict(batch(9, 1).images, 9)) == bits(own.predict(batch(9, 1).images, 9)));
+}
+
+TEST_CASE("a network in the caller's memory stays within it and allocates nothing") {
+    constexpr std::size_t bytes = network::arena_bytes(5, 2);
+    alignas(64) static std::byte memory[bytes + 64];
+    std::fill_n(memory + bytes, 64, std::byte{0xa5});
+    const int before = allocations;
+    network net{fqt::seed{3}, {.batch = 5, .threads = 2}, {memory, bytes}};
+    CHECK(allocations == before);
+    support::train(net, batch(5, 0), 2);
+    net.predict(batch(5, 0).images, 5);
+    int touched = 0;
+    for (std::size_t i = bytes; i < bytes + 64; ++i) touched += memory[i] != std::byte{0xa5};
+    CHECK(touched == 0);
+}
+
+TEST_CASE("passes allocate nothing") {
+    for (const int threads : {1, 2}) {
+        network net = trained(threads);
+        const batch b(9, 1);
+        const std::vector<float> gradient(36, 0.1f);
+        const int before = allocations;
+        net.forward(b.images, 9);
+        net.backward(gradient);
+        net.predict(b.images, 9);
+        net.forward(images_of(b, 0, 4), 4);
+        CHECK(allocations == before);
+    }
+    const int before = allocations;
+    delete new int;
+    CHECK(allocations == before + 1); // they are counted
+}
+
+TEST_CASE("a network that is moved goes on as if it had not been") {
+    network stayed = trained(), first = trained();
+    network second{std::move(first)};
+    const batch b(9, 1);
+    CHECK(support::pass(second, b) == support::pass(stayed, b));
+    network third{fqt::seed{8}, {.batch = 2}};
+    third = std::move(second);
+    CHECK(third.batch() == 9);
+    CHECK(support::pass(third, b) == support::pass(stayed, b));
+    CHECK(gradients(third) == gradients(stayed));
+    CHECK(bits(third.predict(b.images, 9)) == bits(stayed.predict(b.images, 9)));
+}
+
+TEST_CASE("equal seeds give equal weights and codes, seeds 0 and 1 others") {
+    const auto weights_of = [](std::uint64_t s) {
+        network net{fqt::seed{s}, {.batch = 2, .threads = 1}};
+        return bits(net.parameter("block.0.body.0.weight").value);
+    };
+    CHECK(weights_of(0) == weights_of(0));
+    CHECK(weights_of(0) != weights_of(1));
+    CHECK(weights_of(0) != weights_of(std::uint64_t{1} << 32));
+    // Weights alike, and only the gradients' roundings from another seed.
+    const auto gradients_of = [](std::uint64_t s) {
+        network net{fqt::seed{0}, {.batch = 9, .threads = 1}};
+        net.set_seed(fqt::seed{s});
+        support::pass(net, batch(9, 0));
+        return gradients(net);
+    };
+    CHECK(gradients_of(0) == gradients_of(0));
+    CHECK(gradients_of(0)["stem.0.weight"] != gradients_of(1)["stem.0.weight"]);
+}
+
+TEST_CASE("initialise makes a network as good as new") {
+    network net = trained(), fresh{fqt::seed{4}, {.batch = 9, .threads = 1}};
+    net.initialise(fqt::seed{4});
+    CHECK(net.step() == 0);
+    CHECK(values(net) == values(fresh));
+    CHECK(support::pass(net, batch(9, 0)) == support::pass(fresh, batch(9, 0)));
+    CHECK(gradients(net) == gradients(fresh));
+}
+
+TEST_CASE("each step draws other random numbers") {
+    network net{fqt::seed{0}, {.batch = 9, .threads = 1}};
+    support::pass(net, batch(9, 0));
+    const auto first = gradients(net);
+    support::pass(net, batch(9, 0));
+    CHECK(gradients(net)["stem.0.weight"] != first.at("stem.0.weight"));
+    CHECK(gradients(net)["head.bias"] == first.at("head.bias")); // which no quantized gradient enters
+}
+
+TEST_CASE("a rectifier of weight 0 is none") {
+    network net{fqt::seed{3}, {.batch = 9, .threads = 1, .rectification = 0}};
+    unrectified_network without{fqt::seed{3}, {.batch = 9, .threads = 1, .rectification = 7}};
+    CHECK(support::train(net, batch(9, 0), 3) == support::train(without, digest::batch<unrectified_network>(9, 0), 3));
+    CHECK(values(net) == values(without));
+    CHECK(net.rectification_loss() == 0);
+    CHECK(without.rectification_loss() == 0);
+}
+
+TEST_CASE("a detached rectifier changes the gradients of gammas, and no other bit of a step") {
+    network net = trained(), rectified = trained();
+    rectified.set_rectification(0.1f);
+    CHECK(support::pass(rectified, batch(9, 1)) == support::pass(net, batch(9, 1)));
+    CHECK(rectified.rectification_loss() > 0);
+    auto with = gradients(rectified);
+    for (const auto& [name, gradient] : gradients(net)) {
+        CAPTURE(name);
+        CHECK((with[name] == gradient) == !name.ends_with("gamma"));
+    }
+}
+
+TEST_CASE("a parameter that each_parameter changes is used by the next pass, in evaluation, too") {
+    network net = trained();
+    const batch b(9, 1);
+    const auto before = bits(net.predict(b.images, 9));
+    net.each_parameter([](const fqt::parameter& p) {
+        if (p.name.view() == "stem.0.weight") std::ranges::reverse(p.value);
+    });
+    CHECK(bits(net.predict(b.images, 9)) != before);
+    net.each_parameter([](const fqt::parameter& p) {
+        if (p.name.view() == "stem.0.weight") std::ranges::reverse(p.value);
+    });
+    CHECK(bits(net.predict(b.images, 9)) == before);
+}

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Which bits a scheme, its edges and with<scheme>(part) give each tensor, by what an observer is shown, and what they
+// take in memory.
+#include "../support/training.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <map>
+#include <string>
+#include <utility>
+
+using namespace fqt::layers;
+
+namespace {
+
+template <int Bits>
+using weights = fqt::symmetric<Bits, fqt::nearest, fqt::per_channel>;
+template <int Bits>
+using gradient = fqt::symmetric<Bits, fqt::stochastic, fqt::per_sample>;
+
+constexpr fqt::scheme four{weights<4>{}, fqt::symmetric<4>{}, gradient<4>{}};
+template <int WeightBits, int Bits>
+using uniform = fqt::scheme<weights<WeightBits>, fqt::symmetric<Bits>, gradient<Bits>, gradient<Bits>, fqt::binary16,
+                            fqt::bfloat16, fqt::binary16, fqt::uniform_edges>;
+constexpr uniform<4, 4> four_everywhere{};
+constexpr fqt::scheme two_products{weights<8>{}, fqt::symmetric<8>{}, gradient<2>{}, gradient<6>{}};
+
+// Dense layers, since they compile fast; a product is a product.
+constexpr auto plain = input<1, 4, 4> | named<"first">(dense<16>) | relu | named<"second">(dense<16>) | relu
+    | named<"third">(dense<16>) | relu | named<"last">(dense<4>);
+constexpr auto mixed = input<1, 4, 4> | named<"first">(dense<16>) | relu
+    | named<"second">(with<fqt::w8a8g8>(dense<16>)) | relu | named<"third">(dense<16>) | relu | named<"last">(dense<4>);
+
+/// The least and greatest code of each tensor of a network's passes, by "layer what", and whether each value is its
+/// code times one step (of the tensor, or of the sample).
+struct recorder {
+    std::map<std::string, std::pair<float, float>> codes{};
+    bool values_are_codes_times_steps = true;
+
+    void operator()(const fqt::observed_tensor& t) {
+        const std::string name = std::string(t.layer) + " " + std::string(t.what);
+        if (t.what == "sums" || t.what == "gradient") return;
+        auto& [low, high] = codes.emplace(name, std::pair{INFINITY, -INFINITY}).first->second;
+        for (int n = 0; n < t.samples; ++n) {
+            float step = 0;
+            for (int c = 0; c < t.dims.channels; ++c)
+                for (int p = 0; p < t.dims.pixels(); ++p) {
+                    const float code = t.code(n, c, p), value = t.value(n, c, p);
+                    low = std::min(low, code), high = std::max(high, code);
+                    if (step == 0 && code != 0) step = value / code;
+                    values_are_codes_times_steps &= std::abs(value - code * step) <= 1e-6f * std::abs(value);
+                }
+        }
+    }
+    /// The bits that the codes of a tensor need: 4 for -7 to 7 or 0 to 15. 0 where it was not seen.
+    int bits(const std::string& name) const {
+        const auto found = codes.find(name);
+        if (found == codes.end()) return 0;
+        const auto [low, high] = found->second;
+        const float most = std::max(-low, high) * (low < 0 ? 2 : 1);
+        int bits = 1;
+        while (static_cast<float>((1 << bits) - 1) < most) ++bits;
+        return bits;
+    }
+    bool is_signed(const std::string& name) const { return codes.at(name).first < 0; }
+};
+
+/// What two steps show; nothing of the second is smaller, since grids reach from the least to the greatest value.
+template <const auto& Spec, const auto& Scheme>
+recorder observed() {
+    using network = fqt::network<Spec, Scheme>;
+    network net{fqt::seed{2}, {.batch = 8, .threads = 1}};
+    recorder seen;
+    net.observe(seen);
+    support::train(net, digest::batch<network>(8, 0), 2);
+    return seen;
+}
+
+/// Bits of the activations, and of the gradient into dX (0: there is none), of the four products.
+struct bits_of_products {
+    int input[4], gradient[4];
+    friend bool operator==(const bits_of_products&, const bits_of_products&) = default;
+};
+bits_of_products bits_of(const recorder& seen) {
+    bits_of_products b{};
+    int i = 0;
+    for (const std::string name : {"first", "second", "third", "last"}) {
+        b.input[i] = seen.bits(name + " input");
+        b.gradient[i++] = seen.bits(name + " input_gradient");
+    }
+    return b;
+}
+
+} // namespace
+
+TEST_CASE("the first and the last product of a 4-bit scheme have 8 bits") {
+    const recorder seen = observed<plain, four>();
+    CHECK(bits_of(seen) == bits_of_products{{8, 4, 4, 8}, {0, 4, 4, 8}});
+    CHECK(seen.bits("first weight_gradient") == 8); // the images want no gradient
+    CHECK(seen.values_are_codes_times_steps);
+}
+
+TEST_CASE("with uniform edges they have 4, too") {
+    const recorder seen = observed<plain, four_everywhere>();
+    CHECK(bits_of(seen) == bits_of_products{{4, 4, 4, 4}, {0, 4, 4, 4}});
+    CHECK(seen.bits("first weight_gradient") == 4);
+}
+
+TEST_CASE("a scheme of a part changes the bits of that part alone") {
+    CHECK(bits_of(observed<mixed, four>()) == bits_of_products{{8, 8, 4, 8}, {0, 8, 4, 8}});
+}
+
+TEST_CASE("codes are signed where values can be negative") {
+    const recorder seen = observed<plain, four>();
+    CHECK(seen.is_signed("first input"));
+    for (const char* name : {"second input", "third input", "last input"}) CHECK_FALSE(seen.is_signed(name));
+    for (const char* name : {"second input_gradient", "last input_gradient"}) CHECK(seen.is_signed(name));
+}
+
+TEST_CASE("a gradient that is quantized twice is shown twice") {
+    const recorder seen = observed<plain, two_products>();
+    CHECK(seen.bits("second input_gradient") == 2);
+    CHECK(seen.bits("second weight_gradient") == 6);
+    CHECK(seen.values_are_codes_times_steps);
+}
+
+TEST_CASE("nothing is shown any more after stop_observing") {
+    using network = fqt::network<plain, four>;
+    network net{fqt::seed{2}, {.batch = 2, .threads = 1}};
+    recorder seen;
+    net.observe(seen);
+    CHECK(net.is_observed());
+    net.stop_observing();
+    CHECK_FALSE(net.is_observed());
+    support::train(net, digest::batch<network>(2, 0), 1);
+    CHECK(seen.codes.empty());
+}
+
+// ---- memory ----
+
+namespace {
+
+template <int Bits>
+constexpr uniform<8, Bits> of_bits{};
+constexpr auto convolutions = input<3, 16, 16> | conv<16> | batch_norm<> | relu | conv<32> | relu | conv<8>
+    | global_avg_pool | dense<4>;
+
+template <int Bits>
+constexpr std::size_t saved = fqt::network<convolutions, of_bits<Bits>>::memory(10).saved;
+template <int Bits>
+constexpr std::size_t shared = fqt::network<convolutions, of_bits<Bits>>::memory(10).shared;
+
+// By hand, for ten samples, in channels at 256 pixels and at one. Codes: the inputs of three convolutions, of the pool
+// and of the dense layer, padded to 16. Sums of 2 bytes: of the four products.
+constexpr std::size_t codes = 10 * (256 * (16 + 16 + 32 + 16) + 16);
+constexpr std::size_t sums = 10 * (256 * (16 + 32 + 16) + 16) * 2;
+static_assert(saved<8> >= codes + sums && saved<8> < codes + sums + 1024);
+static_assert(saved<8> - saved<4> >= codes / 2 - 512 && saved<8> - saved<4> <= codes / 2 + 512);
+static_assert(saved<8> - saved<2> >= codes * 3 / 4 - 512 && saved<8> - saved<2> <= codes * 3 / 4 + 512);
+static_assert(shared<8> > shared<4> && shared<4> > shared<2>);
+
+/// Bytes of the codes of a gradient of 32 channels at 256 pixels, ten samples, and their grids.
+template <int Bits>
+std::size_t gradient_bytes() {
+    fqt::carver counter;
+    fqt::gradient_codes<fqt::shape{32, 16, 16}, gradient<Bits>>::carve(counter, 10);
+    return counter.used();
+}
+
+} // namespace
+
+TEST_CASE("gradients of 4 and 2 bits take a half and a quarter of the bytes of 8") {
+    constexpr std::size_t whole = 10 * 32 * 256, grids = 256;
+    CHECK(gradient_bytes<8>() >= whole);
+    CHECK(gradient_bytes<8>() <= whole + grids);
+    CHECK(gradient_bytes<8>() - gradient_bytes<4>() == whole / 2);
+    CHECK(gradient_bytes<8>() - gradient_bytes<2>() == whole * 3 / 4);
+}
+
+TEST_CASE("codes of 3 bits are packed like those of 4, and of 5 to 7 like those of 8") {
+    CHECK(gradient_bytes<3>() == gradient_bytes<4>());
+    CHECK(gradient_bytes<5>() == gradient_bytes<8>());
+    CHECK(gradient_bytes<7>() == gradient_bytes<8>());
+}
