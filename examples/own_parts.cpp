@@ -94,14 +94,19 @@ inline constexpr fqt::scheme mine{
 template <int Channels, int Stride = 1>
 constexpr auto conv_bn = conv<Channels, fqt::window{.kernel = 3, .stride = Stride}> | batch_norm<unit_gains>;
 template <int Channels, int Stride = 1>
-constexpr auto block = residual(conv_bn<Channels, Stride> | leaky | conv_bn<Channels>, pad_shortcut<Channels, Stride>) | leaky;
+constexpr auto block = residual(conv_bn<Channels, Stride> | leaky | conv_bn<Channels>, pad_shortcut<Channels, Stride>)
+    | leaky;
 
-inline constexpr auto net = input<1, 28, 28> | conv_bn<16> | leaky | block<16> | block<32, 2> | block<64, 2> | global_avg_pool | dense<10>;
+inline constexpr auto net =
+    input<1, 28, 28> | conv_bn<16> | leaky | block<16> | block<32, 2> | block<64, 2> | global_avg_pool | dense<10>;
 
 int main() try {
     const fqt::check_result checks[] = {
-        fqt::check_rounding<dithered>(), fqt::check_quantizer<power_of_two<4, dithered>>(), fqt::check_quantizer<square_root>(),
-        fqt::check_rectifier<unit_gains>(16), fqt::check_layer<leaky, fqt::shape{16, 6, 6}>(),
+        fqt::check_rounding<dithered>(),
+        fqt::check_quantizer<power_of_two<4, dithered>>(),
+        fqt::check_quantizer<square_root>(),
+        fqt::check_rectifier<unit_gains>(16),
+        fqt::check_layer<leaky, fqt::shape{16, 6, 6}>(),
     };
     for (const fqt::check_result& check : checks) {
         std::printf("%s", check.log.c_str());
@@ -111,7 +116,8 @@ int main() try {
     fqt::network<net, mine> network{fqt::seed{1}, {.batch = 64, .rectification = 1e-3f}};
     fqt::sgd optimizer{network, {.decay = 1e-4f}};
     const fqt::trainer_options options{.epochs = 2, .batch = 64};
-    fqt::trainer trainer{network, optimizer, fqt::schedule::one_cycle{.rate = 0.05f, .steps = fqt::steps_of(data.train, options)}, options};
+    fqt::trainer trainer{network, optimizer,
+                         fqt::schedule::one_cycle{.rate = 0.05f, .steps = fqt::steps_of(data.train, options)}, options};
     const fqt::history history = trainer.run(data.train, data.test);
     const double accuracy = history.epochs.back().test->accuracy;
     std::printf("own parts, generated images, 2 epochs: %.1f %% test accuracy\n", 100 * accuracy);

@@ -9,7 +9,8 @@ missing_packages() {
     done
 }
 
-# install_packages "needed ..." "wanted ...": both are installed where that can be; only a missing needed one is an error.
+# install_packages "needed ..." "wanted ...": both are installed where that can be; only a missing needed one is an
+# error.
 install_packages() {
     command -v dpkg-query >/dev/null || return 0
     local missing install log as_root=()

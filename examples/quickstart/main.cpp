@@ -3,7 +3,6 @@
 // normalization, all in integer arithmetic; then compares gradient formats, with and without rectification.
 
 #include "resnet8.hpp"
-
 #include <array>
 #include <cmath>
 #include <cstdio>
@@ -14,11 +13,16 @@
 #endif
 
 // Compiled in fp32.cpp, w8a8.cpp, ...
-extern template quickstart::outcome quickstart::train<fqt::fp32>(const fqt::train_and_test&, const quickstart::recipe&, fqt::confusion_matrix*);
-extern template quickstart::outcome quickstart::train<fqt::w8a8>(const fqt::train_and_test&, const quickstart::recipe&, fqt::confusion_matrix*);
-extern template quickstart::outcome quickstart::train<fqt::w8a8g8>(const fqt::train_and_test&, const quickstart::recipe&, fqt::confusion_matrix*);
-extern template quickstart::outcome quickstart::train<fqt::w8a8g4>(const fqt::train_and_test&, const quickstart::recipe&, fqt::confusion_matrix*);
-extern template quickstart::outcome quickstart::train<fqt::w8a8g2>(const fqt::train_and_test&, const quickstart::recipe&, fqt::confusion_matrix*);
+extern template quickstart::outcome quickstart::train<fqt::fp32>(const fqt::train_and_test&, const quickstart::recipe&,
+                                                                 fqt::confusion_matrix*);
+extern template quickstart::outcome quickstart::train<fqt::w8a8>(const fqt::train_and_test&, const quickstart::recipe&,
+                                                                 fqt::confusion_matrix*);
+extern template quickstart::outcome quickstart::train<fqt::w8a8g8>(const fqt::train_and_test&,
+                                                                   const quickstart::recipe&, fqt::confusion_matrix*);
+extern template quickstart::outcome quickstart::train<fqt::w8a8g4>(const fqt::train_and_test&,
+                                                                   const quickstart::recipe&, fqt::confusion_matrix*);
+extern template quickstart::outcome quickstart::train<fqt::w8a8g2>(const fqt::train_and_test&,
+                                                                   const quickstart::recipe&, fqt::confusion_matrix*);
 
 namespace {
 
@@ -31,10 +35,12 @@ constexpr int seeds = 3, table_images = 20000, epochs = 5;
 
 fqt::train_and_test load_data() {
     if (fqt::has_fashion_mnist()) {
-        std::printf("Data: Fashion-MNIST, 60,000 training and 10,000 test images of 28 x 28 (Debian's dataset-fashion-mnist).\n\n");
+        std::printf("Data: Fashion-MNIST, 60,000 training and 10,000 test images of 28 x 28 (Debian's "
+                    "dataset-fashion-mnist).\n\n");
         return fqt::fashion_mnist();
     }
-    std::printf("Data: Fashion-MNIST is not installed (Debian: apt-get install dataset-fashion-mnist), so these are GENERATED images:\n"
+    std::printf("Data: Fashion-MNIST is not installed (Debian: apt-get install dataset-fashion-mnist), so these are "
+                "GENERATED images:\n"
                 "ten classes of noisy waves. Accuracies say nothing about real images.\n\n");
     return fqt::split(fqt::generated_images(10, {1, 28, 28}, 24000, fqt::seed{7}), 20000);
 }
@@ -79,7 +85,8 @@ void compare(const fqt::train_and_test& data, fqt::record_file& records, const s
         row{"w8a8, 2-bit gradients", train<fqt::w8a8g2>, 0},
         row{"w8a8, 2-bit gradients, rectified", train<fqt::w8a8g2>, rectified},
     };
-    std::printf("\nOne epoch on %d images each, %d seeds: a comparison of formats, not of what they reach when trained to the end.\n\n",
+    std::printf("\nOne epoch on %d images each, %d seeds: a comparison of formats, not of what they reach when trained "
+                "to the end.\n\n",
                 part.train.size(), seeds);
     std::printf("%-36s %16s   %-28s %s\n", "", "test accuracy", "against fp32", "against unrectified");
     for (std::size_t i = 0; i < rows.size(); ++i) {
@@ -89,17 +96,20 @@ void compare(const fqt::train_and_test& data, fqt::record_file& records, const s
             const outcome result = r.train(part, {.rectification = r.rectification, .seed = seed}, nullptr);
             r.accuracy[static_cast<std::size_t>(s)] = result.accuracy;
             const auto write = [&](const char* metric, double value, const char* unit) {
-                records.write({"quickstart", "formats", r.name, metric, value, unit, seed, fqt::hardware_threads(), command});
+                records.write(
+                    {"quickstart", "formats", r.name, metric, value, unit, seed, fqt::hardware_threads(), command});
             };
             write("test accuracy", result.accuracy, "share");
             write("speed with tests", result.images_per_second, "images/s");
         }
         const auto images = static_cast<double>(data.test.size());
         std::printf("%-36s %7.2f +- %4.2f %%   %-28s %s\n", r.name, 100 * r.mean(), 100 * r.error(),
-                    i == 0 ? "" : verdict(r, rows[0], images), r.rectification > 0 ? verdict(r, rows[i - 1], images) : "");
+                    i == 0 ? "" : verdict(r, rows[0], images),
+                    r.rectification > 0 ? verdict(r, rows[i - 1], images) : "");
         std::fflush(stdout);
     }
-    std::printf("\n+- is the standard error over seeds; \"within the noise\" is a difference of less than two standard errors.\n");
+    std::printf("\n+- is the standard error over seeds; \"within the noise\" is a difference of less than two standard "
+                "errors.\n");
 }
 
 } // namespace
@@ -120,15 +130,18 @@ int main(int argc, char** argv) try {
     const outcome result = train<fqt::w8a8g4>(data, main_run, &confusion);
     std::printf("\n");
     confusion.print(stdout, data.test.class_names);
-    std::printf("\n8-bit weights and activations, 4-bit gradients, rectified: %.2f %% test accuracy after %d epoch%s, %.0f images/s\n",
+    std::printf("\n8-bit weights and activations, 4-bit gradients, rectified: %.2f %% test accuracy after %d epoch%s, "
+                "%.0f images/s\n",
                 100 * result.accuracy, main_run.epochs, main_run.epochs == 1 ? "" : "s", result.images_per_second);
-    records.write({"quickstart", "main", "w8a8, 4-bit gradients, rectified", "test accuracy", result.accuracy, "share", main_run.seed,
-                   fqt::hardware_threads(), command});
+    records.write({"quickstart", "main", "w8a8, 4-bit gradients, rectified", "test accuracy", result.accuracy, "share",
+                   main_run.seed, fqt::hardware_threads(), command});
     if (!quick) {
         const outcome baseline = train<fqt::fp32>(data, {.epochs = epochs}, nullptr);
-        std::printf("the same network and recipe in fp32:                       %.2f %% test accuracy after %d epochs, %.0f images/s\n",
+        std::printf("the same network and recipe in fp32:                       %.2f %% test accuracy after %d epochs, "
+                    "%.0f images/s\n",
                     100 * baseline.accuracy, epochs, baseline.images_per_second);
-        records.write({"quickstart", "main", "fp32", "test accuracy", baseline.accuracy, "share", 1, fqt::hardware_threads(), command});
+        records.write({"quickstart", "main", "fp32", "test accuracy", baseline.accuracy, "share", 1,
+                       fqt::hardware_threads(), command});
         compare(data, records, command);
     }
     return 0;

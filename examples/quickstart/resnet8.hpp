@@ -14,23 +14,20 @@ template <int Channels, int Stride = 1>
 constexpr auto conv_bn = conv<Channels, fqt::window{.kernel = 3, .stride = Stride}> | batch_norm<fqt::gain_crest<>>;
 
 template <int Channels, int Stride = 1>
-constexpr auto block = residual(conv_bn<Channels, Stride> | relu | conv_bn<Channels>, pad_shortcut<Channels, Stride>) | relu;
+constexpr auto block = residual(conv_bn<Channels, Stride> | relu | conv_bn<Channels>, pad_shortcut<Channels, Stride>)
+    | relu;
 
-inline constexpr auto resnet8 =
-    input<1, 28, 28> | named<"stem">(conv_bn<16> | relu)
-    | named<"stage1">(block<16>)
-    | named<"stage2">(block<32, 2>)
-    | named<"stage3">(block<64, 2>)
-    | named<"head">(global_avg_pool | dense<10>);
+inline constexpr auto resnet8 = input<1, 28, 28> | named<"stem">(conv_bn<16> | relu) | named<"stage1">(block<16>)
+    | named<"stage2">(block<32, 2>) | named<"stage3">(block<64, 2>) | named<"head">(global_avg_pool | dense<10>);
 
 /// The recipe that every row of the table shares.
 struct recipe {
     int epochs = 1;
-    float rate = 0.1f;          ///< peak of one cycle
-    float decay = 5e-4f;        ///< of the weights
-    float rectification = 0;    ///< weight of the rectifiers' loss
+    float rate = 0.1f;       ///< peak of one cycle
+    float decay = 5e-4f;     ///< of the weights
+    float rectification = 0; ///< weight of the rectifiers' loss
     std::uint64_t seed = 1;
-    std::FILE* log = nullptr;   ///< for the progress bar
+    std::FILE* log = nullptr; ///< for the progress bar
 };
 
 struct outcome {

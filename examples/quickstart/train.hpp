@@ -3,7 +3,6 @@
 // quickstart::train, included by the files that each compile it for one scheme.
 
 #include "resnet8.hpp"
-
 #include <chrono>
 
 namespace quickstart {

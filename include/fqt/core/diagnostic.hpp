@@ -75,7 +75,8 @@ struct shape_check {};
 
 template <fixed_string Where, fixed_string What, shape Expected, shape Actual>
 struct shape_check<false, Where, What, Expected, Actual> {
-    static_assert(Expected == Actual, "fqt: shapes do not fit; shape_check<fits, where, what, expected, actual> says which");
+    static_assert(Expected == Actual,
+                  "fqt: shapes do not fit; shape_check<fits, where, what, expected, actual> says which");
 };
 
 namespace detail {

@@ -16,7 +16,8 @@ public:
     using std::runtime_error::runtime_error;
 };
 
-/// Ends the operation with a message in printf's notation, by throwing `fqt::error` or, without exceptions, by aborting.
+/// Ends the operation with a message in printf's notation, by throwing `fqt::error` or, without exceptions, by
+/// aborting.
 [[noreturn]] [[gnu::format(printf, 1, 2)]] inline void fail(const char* format, ...) {
     char text[1024] = "fqt: ";
     std::va_list arguments;

@@ -1,8 +1,8 @@
 #pragma once
 // SPDX-License-Identifier: BSD-3-Clause
 // The floating-point rules on which equal bits rest. Only + - * / sqrt, fma and round-to-integer are used, in a fixed
-// order, in the default environment. Compilers may fuse a product into a following sum (g++ does, across statements), so
-// every product that is not meant to be fused goes through `product`, which hides it from them.
+// order, in the default environment. Compilers may fuse a product into a following sum (g++ does, across statements),
+// so every product that is not meant to be fused goes through `product`, which hides it from them.
 
 #include <fqt/core/fail.hpp>
 

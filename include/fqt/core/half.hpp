@@ -22,8 +22,10 @@ struct bfloat16 {
 constexpr float to_float(bfloat16 v) { return std::bit_cast<float>(std::uint32_t{v.bits} << 16); }
 
 constexpr float to_float(binary16 v) {
-    const std::uint32_t sign = std::uint32_t{v.bits & 0x8000u} << 16, exponent = (v.bits >> 10) & 31u, mantissa = v.bits & 1023u;
-    if (exponent == 31) return std::bit_cast<float>(sign | 0x7f800000u | (mantissa ? 0x400000u : 0u) | mantissa << 13); // NaN: quiet
+    const std::uint32_t sign = std::uint32_t{v.bits & 0x8000u} << 16, exponent = (v.bits >> 10) & 31u,
+                        mantissa = v.bits & 1023u;
+    if (exponent == 31)
+        return std::bit_cast<float>(sign | 0x7f800000u | (mantissa ? 0x400000u : 0u) | mantissa << 13); // NaN: quiet
     if (exponent != 0) return std::bit_cast<float>(sign | (exponent + 112) << 23 | mantissa << 13);
     // A subnormal is mantissa * 2^-24, which float holds exactly.
     const float magnitude = static_cast<float>(mantissa) * 0x1p-24f;
@@ -39,9 +41,10 @@ constexpr bfloat16 to_bfloat16(float v) {
 constexpr binary16 to_binary16(float v) {
     const auto bits = std::bit_cast<std::uint32_t>(v);
     const std::uint32_t sign = (bits >> 16) & 0x8000u, magnitude = bits & 0x7fffffffu;
-    if (magnitude > 0x7f800000u) return {static_cast<std::uint16_t>(sign | 0x7e00u | ((magnitude >> 13) & 0x3ffu))}; // a quiet NaN
-    if (magnitude >= 0x477ff000u) return {static_cast<std::uint16_t>(sign | 0x7c00u)};                              // 65520 and more
-    if (magnitude >= 0x38800000u) {                                                                                 // normal: >= 2^-14
+    if (magnitude > 0x7f800000u)
+        return {static_cast<std::uint16_t>(sign | 0x7e00u | ((magnitude >> 13) & 0x3ffu))}; // a quiet NaN
+    if (magnitude >= 0x477ff000u) return {static_cast<std::uint16_t>(sign | 0x7c00u)};      // 65520 and more
+    if (magnitude >= 0x38800000u) {                                                         // normal: >= 2^-14
         const std::uint32_t rounded = magnitude + 0xfffu + ((magnitude >> 13) & 1u);
         return {static_cast<std::uint16_t>(sign | ((rounded - 0x38000000u) >> 13))};
     }

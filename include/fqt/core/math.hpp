@@ -24,9 +24,7 @@ double horner(double x, const double (&c)[N]) {
 }
 
 /// 2^k for -1022 <= k <= 1023.
-inline double power_of_two(std::int64_t k) {
-    return std::bit_cast<double>(static_cast<std::uint64_t>(k + 1023) << 52);
-}
+inline double power_of_two(std::int64_t k) { return std::bit_cast<double>(static_cast<std::uint64_t>(k + 1023) << 52); }
 
 } // namespace detail
 

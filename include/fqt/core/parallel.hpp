@@ -36,7 +36,8 @@ void parallel_for(int items, int threads, Body&& body) {
             const int thread = omp_get_thread_num(), team = omp_get_num_threads();
             const int first = static_cast<int>(static_cast<long long>(items) * thread / team);
             const int last = static_cast<int>(static_cast<long long>(items) * (thread + 1) / team);
-            if (sound) for (int item = first; item < last; ++item) body(item, thread);
+            if (sound)
+                for (int item = first; item < last; ++item) body(item, thread);
         }
         if (!sound) refuse_floating_point();
         return;

@@ -52,7 +52,10 @@ struct random_stream {
     /// bits 16 * (position % 8) and up of the block, little-endian.
     constexpr std::uint32_t bits16(std::uint32_t sample, int c, int position, int positions) const {
         const auto octets = static_cast<std::uint32_t>((positions + 7) / 8);
-        const auto word = block(sample, static_cast<std::uint32_t>(c) * octets + static_cast<std::uint32_t>(position / 8))[static_cast<std::size_t>(position % 8 / 2)];
+        const auto word =
+            block(sample,
+                  static_cast<std::uint32_t>(c) * octets
+                      + static_cast<std::uint32_t>(position / 8))[static_cast<std::size_t>(position % 8 / 2)];
         return (word >> (position % 2 * 16)) & 0xffffu;
     }
 };

@@ -24,8 +24,8 @@ struct window {
     friend constexpr bool operator==(window, window) = default;
 };
 
-/// A whole linear layer: y[k][y][x] = sum over r, s, c of w[k][r][s][c] * x[c][y * stride + r - pad][x * stride + s - pad].
-/// A dense layer is the convolution whose kernel is its whole input.
+/// A whole linear layer: y[k][y][x] = sum over r, s, c of w[k][r][s][c] * x[c][y * stride + r - pad][x * stride + s -
+/// pad]. A dense layer is the convolution whose kernel is its whole input.
 struct geometry {
     shape in{};
     int outputs{};
@@ -36,7 +36,8 @@ struct geometry {
     constexpr int taps() const { return kernel_height * kernel_width; }
     constexpr int weights() const { return outputs * taps() * channels_per_group(); }
     constexpr shape out() const {
-        return {outputs, (in.height + 2 * pad - kernel_height) / stride + 1, (in.width + 2 * pad - kernel_width) / stride + 1};
+        return {outputs, (in.height + 2 * pad - kernel_height) / stride + 1,
+                (in.width + 2 * pad - kernel_width) / stride + 1};
     }
     /// Multiply-adds of one sample's forward product, padding included.
     constexpr std::int64_t macs() const { return std::int64_t{out().pixels()} * weights(); }

@@ -6,8 +6,6 @@
 #include <fqt/core/fail.hpp>
 #include <fqt/io/idx.hpp>
 
-#include <zlib.h>
-
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
@@ -16,6 +14,7 @@
 #include <string>
 #include <type_traits>
 #include <vector>
+#include <zlib.h>
 
 namespace fqt {
 

@@ -1,11 +1,12 @@
 #pragma once
 // SPDX-License-Identifier: BSD-3-Clause
-// Batch normalization y = gamma * xhat + beta, xhat = (x - mean) / sigma, sigma = sqrt(variance + epsilon), over the M =
-// samples * height * width values of each channel (Ioffe and Szegedy 2015), and its rectification.
+// Batch normalization y = gamma * xhat + beta, xhat = (x - mean) / sigma, sigma = sqrt(variance + epsilon), over the M
+// = samples * height * width values of each channel (Ioffe and Szegedy 2015), and its rectification.
 //
 // Backward, with r = gamma / sigma and g = dL/dy:   dx = r (g - mean(g) - xhat mean(g xhat))
-// so noise in g passes with the gain r. A rectifier adds the loss lambda * R(gamma, sigma): lambda dR/dgamma to the gradient
-// of gamma, and, since dsigma/dx = xhat / M, lambda dR/dsigma xhat / M to dx. Both are only other coefficients of
+// so noise in g passes with the gain r. A rectifier adds the loss lambda * R(gamma, sigma): lambda dR/dgamma to the
+// gradient of gamma, and, since dsigma/dx = xhat / M, lambda dR/dsigma xhat / M to dx. Both are only other coefficients
+// of
 //     dx = A g + B u + C         u: the input in the units in which it is stored
 // so rectification costs no pass over the data.
 
@@ -22,13 +23,13 @@ class batch_norm_layer {
 
     float *gamma_{}, *beta_{}, *gamma_gradient_{}, *beta_gradient_{};
     float *running_mean_{}, *running_variance_{}, *seen_{};
-    double *mean_{}, *inverse_{};  // of this batch, in units: xhat = (u - mean) * inverse
-    float *sigma_{}, *ones_{};     // sigma in real numbers
-    float *scale_{}, *shift_{};    // y = scale * u + shift
-    float *a_{}, *b_{}, *c_{};     // dx = a g + b u + c
+    double *mean_{}, *inverse_{}; // of this batch, in units: xhat = (u - mean) * inverse
+    float *sigma_{}, *ones_{};    // sigma in real numbers
+    float *scale_{}, *shift_{};   // y = scale * u + shift
+    float *a_{}, *b_{}, *c_{};    // dx = a g + b u + c
     float *slope_gamma_{}, *slope_sigma_{};
-    double *reduced_{};
-    passes::moments own_{};        // where the input does not bring moments along
+    double* reduced_{};
+    passes::moments own_{}; // where the input does not bring moments along
     const float *weight_scale_{}, *weight_norm_{};
     float penalty_{};
     path name_{};
@@ -41,8 +42,9 @@ public:
 
     template <class X>
     constexpr auto plan(planner& p, const X& x, int) {
-        for (float** place : {&gamma_, &beta_, &gamma_gradient_, &beta_gradient_, &running_mean_, &running_variance_, &sigma_, &ones_,
-                              &scale_, &shift_, &a_, &b_, &c_, &slope_gamma_, &slope_sigma_, &own_.low, &own_.high})
+        for (float** place :
+             {&gamma_, &beta_, &gamma_gradient_, &beta_gradient_, &running_mean_, &running_variance_, &sigma_, &ones_,
+              &scale_, &shift_, &a_, &b_, &c_, &slope_gamma_, &slope_sigma_, &own_.low, &own_.high})
             p.persistent(*place, padded_channels);
         for (double** place : {&mean_, &inverse_, &own_.sum, &own_.square}) p.persistent(*place, padded_channels);
         p.persistent(reduced_, 2 * padded_channels);
@@ -75,11 +77,19 @@ public:
         f(state{name_ / "seen", {seen_, 1}});
     }
     template <class F>
-    void each_normalization(F&& f) { f(*this); }
+    void each_normalization(F&& f) {
+        f(*this);
+    }
 
     /// What the rectifier saw in the last forward pass.
     normalization facts() const {
-        return {{gamma_, channels}, {sigma_, channels}, {weight_scale_, channels}, {weight_norm_, channels}, index_, *count_, closes_block_};
+        return {{gamma_, channels},
+                {sigma_, channels},
+                {weight_scale_, channels},
+                {weight_norm_, channels},
+                index_,
+                *count_,
+                closes_block_};
     }
     /// The rectifier's loss in the last backward pass, before its weight.
     float penalty() const { return penalty_; }
@@ -88,7 +98,9 @@ public:
     // ---- forward ----
 
     template <class X>
-    constexpr auto view(const X& x) const { return affine<X>{x, scale_, shift_}; }
+    constexpr auto view(const X& x) const {
+        return affine<X>{x, scale_, shift_};
+    }
 
     /// Before: the layer whose sums x are, if any: it has their moments and the scales and norms of its weights.
     template <class X, class Before>
@@ -101,7 +113,8 @@ public:
             weight_norm_ = before.weight_norms().data();
         } else {
             parallel_for(c.samples, c.threads, [&](int n, int) {
-                passes::moments_of_sample<Arch>(x, n, c.shared + static_cast<std::size_t>(n) * passes::moment_bytes(channels));
+                passes::moments_of_sample<Arch>(
+                    x, n, c.shared + static_cast<std::size_t>(n) * passes::moment_bytes(channels));
             });
             passes::add_moments(c.samples, padded_channels, c.shared, m);
         }
@@ -111,7 +124,8 @@ public:
             const double mean = m.sum[k] / count;
             const double variance = std::max(0.0, std::fma(-mean, mean, m.square[k] / count));
             const double real_variance = product(product(variance, unit), unit), real_mean = std::fma(mean, unit, bias);
-            if (!(real_variance + std::abs(real_mean) + std::abs(double{gamma_[k]}) + std::abs(double{beta_[k]}) < 1e38))
+            if (!(real_variance + std::abs(real_mean) + std::abs(double{gamma_[k]}) + std::abs(double{beta_[k]})
+                  < 1e38))
                 passes::refuse_non_finite("the input, gamma or beta", name_.c_str());
             const double sigma = std::sqrt(real_variance + double{epsilon});
             mean_[k] = mean;
@@ -120,11 +134,13 @@ public:
             const double scale = product(double{gamma_[k]}, inverse_[k]);
             scale_[k] = static_cast<float>(scale);
             shift_[k] = static_cast<float>(std::fma(-mean, scale, double{beta_[k]}));
-            // Running statistics are in real numbers, since the units change with the grids; the variance is the unbiased one.
+            // Running statistics are in real numbers, since the units change with the grids; the variance is the
+            // unbiased one.
             const float weight = *seen_ > 0 ? c.momentum : 1.0f;
             const double unbiased = count > 1 ? real_variance * (count / (count - 1)) : real_variance;
             running_mean_[k] = std::fma(weight, static_cast<float>(real_mean) - running_mean_[k], running_mean_[k]);
-            running_variance_[k] = std::fma(weight, static_cast<float>(unbiased) - running_variance_[k], running_variance_[k]);
+            running_variance_[k] =
+                std::fma(weight, static_cast<float>(unbiased) - running_variance_[k], running_variance_[k]);
         }
         *seen_ = 1;
         return view(x);
@@ -151,7 +167,8 @@ public:
         penalty_ = Rectifier::penalty(facts(), {slope_gamma_, channels}, {slope_sigma_, channels});
         const double count = static_cast<double>(c.samples) * In.pixels(), lambda = double{c.rectification};
         for (int k = 0; k < channels; ++k) {
-            const double sum = reduced_[k], with_xhat = product(std::fma(-mean_[k], sum, reduced_[padded_channels + k]), inverse_[k]);
+            const double sum = reduced_[k],
+                         with_xhat = product(std::fma(-mean_[k], sum, reduced_[padded_channels + k]), inverse_[k]);
             gamma_gradient_[k] = static_cast<float>(std::fma(lambda, double{slope_gamma_[k]}, with_xhat));
             beta_gradient_[k] = static_cast<float>(sum);
             const double r = double{gamma_[k]} / double{sigma_[k]};

@@ -1,7 +1,7 @@
 #pragma once
 // SPDX-License-Identifier: BSD-3-Clause
-// Specs made of specs: a | b | c runs one after the other, repeat<N>(s) is s | s | ... , named<"stem">(s) gives a part of
-// the network a name, with<scheme>(s) another scheme, input<C, H, W> starts a network.
+// Specs made of specs: a | b | c runs one after the other, repeat<N>(s) is s | s | ... , named<"stem">(s) gives a part
+// of the network a name, with<scheme>(s) another scheme, input<C, H, W> starts a network.
 
 #include <fqt/core/fixed_string.hpp>
 #include <fqt/layers/layer.hpp>
@@ -30,9 +30,13 @@ constexpr shape input_of() {
 }
 
 template <std::size_t I, class T>
-constexpr T& get(leaf<I, T>& l) { return l.value; }
+constexpr T& get(leaf<I, T>& l) {
+    return l.value;
+}
 template <std::size_t I, class T>
-constexpr const T& get(const leaf<I, T>& l) { return l.value; }
+constexpr const T& get(const leaf<I, T>& l) {
+    return l.value;
+}
 
 } // namespace detail
 
@@ -89,24 +93,31 @@ struct chain_spec : spec {
             return result;
         }();
         template <std::size_t I>
-        using scheme_at = placed<typename Scheme::base, Scheme::first && ends[0] == static_cast<int>(I), Scheme::last && ends[1] == static_cast<int>(I)>;
+        using scheme_at = placed<typename Scheme::base, Scheme::first && ends[0] == static_cast<int>(I),
+                                 Scheme::last && ends[1] == static_cast<int>(I)>;
 
         template <class>
         struct elements_of;
         template <std::size_t... I>
         struct elements_of<std::index_sequence<I...>> {
-            using type = detail::pack<std::index_sequence<I...>, typename Specs::template layer<shapes[I], scheme_at<I>, Arch>...>;
+            using type = detail::pack<std::index_sequence<I...>,
+                                      typename Specs::template layer<shapes[I], scheme_at<I>, Arch>...>;
         };
         typename elements_of<std::make_index_sequence<count>>::type elements_{};
 
         template <std::size_t I>
-        constexpr auto& at() { return detail::get<I>(elements_); }
+        constexpr auto& at() {
+            return detail::get<I>(elements_);
+        }
         template <std::size_t I>
-        constexpr const auto& at() const { return detail::get<I>(elements_); }
+        constexpr const auto& at() const {
+            return detail::get<I>(elements_);
+        }
 
         template <class F>
         constexpr void each(F&& f) {
-            [&]<std::size_t... I>(std::index_sequence<I...>) { (f(at<I>(), I), ...); }(std::make_index_sequence<count>{});
+            [&]<std::size_t... I>(std::index_sequence<I...>) { (f(at<I>(), I), ...); }
+            (std::make_index_sequence<count>{});
         }
 
     public:
@@ -137,11 +148,17 @@ struct chain_spec : spec {
             });
         }
         template <class F>
-        void each_parameter(F&& f) { each([&](auto& element, std::size_t) { element.each_parameter(f); }); }
+        void each_parameter(F&& f) {
+            each([&](auto& element, std::size_t) { element.each_parameter(f); });
+        }
         template <class F>
-        void each_state(F&& f) { each([&](auto& element, std::size_t) { element.each_state(f); }); }
+        void each_state(F&& f) {
+            each([&](auto& element, std::size_t) { element.each_state(f); });
+        }
         template <class F>
-        void each_normalization(F&& f) { each([&](auto& element, std::size_t) { element.each_normalization(f); }); }
+        void each_normalization(F&& f) {
+            each([&](auto& element, std::size_t) { element.each_normalization(f); });
+        }
         template <std::size_t I = 0, class F, class X>
         auto describe(F&& f, const X& x) {
             const auto y = at<I>().describe(f, x);
@@ -150,8 +167,7 @@ struct chain_spec : spec {
         }
 
         // What a batch normalization behind this chain needs of its last product.
-        auto moments() const
-            requires requires { at<count - 1>().moments(); }
+        auto moments() const requires requires { at<count - 1>().moments(); }
         { return at<count - 1>().moments(); }
         auto weight_scales() const { return at<count - 1>().weight_scales(); }
         auto weight_norms() const { return at<count - 1>().weight_norms(); }
@@ -209,11 +225,15 @@ struct as_chain<chain_spec<S...>> {
     using type = chain_spec<S...>;
 };
 template <class... A, class... B>
-constexpr chain_spec<A..., B...> joined(chain_spec<A...>, chain_spec<B...>) { return {}; }
+constexpr chain_spec<A..., B...> joined(chain_spec<A...>, chain_spec<B...>) {
+    return {};
+}
 } // namespace detail
 
 template <layer_spec A, layer_spec B>
-constexpr auto operator|(A, B) { return detail::joined(typename detail::as_chain<A>::type{}, typename detail::as_chain<B>::type{}); }
+constexpr auto operator|(A, B) {
+    return detail::joined(typename detail::as_chain<A>::type{}, typename detail::as_chain<B>::type{});
+}
 
 template <fixed_string Name, layer_spec S>
 struct named_spec : S {
@@ -239,15 +259,25 @@ struct input_spec : spec {
         path name_;
         void prepare(naming n) { name_ = n.name; }
         template <class X>
-        constexpr auto plan(planner&, const X& x, int) { return x; }
+        constexpr auto plan(planner&, const X& x, int) {
+            return x;
+        }
         template <class X>
-        constexpr auto view(const X& x) const { return x; }
+        constexpr auto view(const X& x) const {
+            return x;
+        }
         template <class X>
-        auto forward(const context&, const X& x) { return x; }
+        auto forward(const context&, const X& x) {
+            return x;
+        }
         template <unsigned Held, class X>
-        auto infer(const context&, const X& x) { return x; }
+        auto infer(const context&, const X& x) {
+            return x;
+        }
         template <unsigned Held, class X, class G, class Plus>
-        auto backward(const context&, const X&, const G&, const Plus&) { return nothing{}; }
+        auto backward(const context&, const X&, const G&, const Plus&) {
+            return nothing{};
+        }
         template <class F, class X>
         auto describe(F&& f, const X& x) {
             f(description{name_, "input", Shape, Shape, "the user's floats", 0, 0, 0});
@@ -258,7 +288,9 @@ struct input_spec : spec {
 
 namespace detail {
 template <layer_spec S, std::size_t... I>
-constexpr auto repeated(S s, std::index_sequence<I...>) { return ((static_cast<void>(I), s) | ...); }
+constexpr auto repeated(S s, std::index_sequence<I...>) {
+    return ((static_cast<void>(I), s) | ...);
+}
 } // namespace detail
 
 namespace layers {
@@ -276,11 +308,15 @@ constexpr auto repeat(S s) {
 
 /// A part of the network under a name of its own, by which messages, summaries and parameters call it.
 template <fixed_string Name, layer_spec S>
-constexpr named_spec<Name, S> named(S) { return {}; }
+constexpr named_spec<Name, S> named(S) {
+    return {};
+}
 
 /// A part of the network with a scheme of its own; the edges' eight bits do not apply to it.
 template <const auto& Scheme, layer_spec S>
-constexpr with_spec<Scheme, S> with(S) { return {}; }
+constexpr with_spec<Scheme, S> with(S) {
+    return {};
+}
 
 } // namespace layers
 

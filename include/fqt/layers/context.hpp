@@ -15,25 +15,26 @@ namespace fqt {
 
 /// The facts of one forward or backward pass.
 struct context {
-    int samples{};                  ///< in this batch, at most the number planned for
-    int threads{};                  ///< how many run the loops over samples
-    std::uint64_t seed{};           ///< of all random numbers
-    std::uint32_t step{};           ///< training steps done so far
-    std::uint32_t first_sample{};   ///< number of this batch's first sample within the whole batch
-    float momentum{0.1f};           ///< weight of this batch in running statistics and ranges
-    float rectification{};          ///< weight of the rectifiers' loss at this step
-    bool weights_changed{true};     ///< codes of the weights must be made anew
-    observer watcher{};             ///< is shown the tensors as they come
-    std::byte* shared{};            ///< memory for one layer's call, shared by the threads
-    std::byte* scratch{};           ///< memory of each thread
-    std::size_t scratch_bytes{};    ///< bytes a thread
-    std::byte* slots{};             ///< gradients between layers
+    int samples{};                ///< in this batch, at most the number planned for
+    int threads{};                ///< how many run the loops over samples
+    std::uint64_t seed{};         ///< of all random numbers
+    std::uint32_t step{};         ///< training steps done so far
+    std::uint32_t first_sample{}; ///< number of this batch's first sample within the whole batch
+    float momentum{0.1f};         ///< weight of this batch in running statistics and ranges
+    float rectification{};        ///< weight of the rectifiers' loss at this step
+    bool weights_changed{true};   ///< codes of the weights must be made anew
+    observer watcher{};           ///< is shown the tensors as they come
+    std::byte* shared{};          ///< memory for one layer's call, shared by the threads
+    std::byte* scratch{};         ///< memory of each thread
+    std::size_t scratch_bytes{};  ///< bytes a thread
+    std::byte* slots{};           ///< gradients between layers
     int slot_count{};
-    std::size_t slot_bytes{};       ///< bytes a slot
+    std::size_t slot_bytes{}; ///< bytes a slot
 
     std::byte* scratch_of(int thread) const { return scratch + static_cast<std::size_t>(thread) * scratch_bytes; }
     std::byte* slot(int index) const {
-        if (index >= slot_count) fail("a layer asks for gradient slot %d of %d; its plan() must call planner.depth()", index, slot_count);
+        if (index >= slot_count)
+            fail("a layer asks for gradient slot %d of %d; its plan() must call planner.depth()", index, slot_count);
         return slots + static_cast<std::size_t>(index) * slot_bytes;
     }
 };

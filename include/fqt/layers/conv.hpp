@@ -1,13 +1,14 @@
 #pragma once
 // SPDX-License-Identifier: BSD-3-Clause
-// The specs of linear layers: conv<Out, window> and dense<Out>. One layer type computes both, since a dense layer is the
-// convolution whose kernel is its whole input.
+// The specs of linear layers: conv<Out, window> and dense<Out>. One layer type computes both, since a dense layer is
+// the convolution whose kernel is its whole input.
 
 #include <fqt/layers/product.hpp>
 
 namespace fqt {
 
-/// Whether a linear layer adds a learnt number to each output channel. Before a batch normalization it would do nothing.
+/// Whether a linear layer adds a learnt number to each output channel. Before a batch normalization it would do
+/// nothing.
 struct with_bias {
     static constexpr bool value = true;
 };
@@ -18,7 +19,8 @@ struct without_bias {
 template <int Out, window Window, class Bias>
 struct conv_spec : spec {
     static_assert(Out >= 1, "fqt: conv<Out> needs at least one output channel");
-    static_assert(Window.kernel >= 1 && Window.stride >= 1 && Window.pad >= 0 && Window.pad < Window.kernel && Window.groups >= 1,
+    static_assert(Window.kernel >= 1 && Window.stride >= 1 && Window.pad >= 0 && Window.pad < Window.kernel
+                      && Window.groups >= 1,
                   "fqt: a conv's window needs kernel >= 1, stride >= 1, 0 <= pad < kernel and groups >= 1");
     static constexpr const char* name = "conv";
     static constexpr int products = 1;

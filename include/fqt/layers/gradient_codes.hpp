@@ -19,10 +19,11 @@ struct gradient_codes {
     static constexpr bool by_sample = has_granularity<Q, per_sample>, by_channel = has_granularity<Q, per_channel>;
     static constexpr code_limits limits = limits_of(bits_of<Q>, true);
     static constexpr int bits = bits_of<Q>;
-    static_assert(!by_channel || is_linear<Q>, "fqt: a quantizer of gradients that is per channel must be linear; use per_sample or per_tensor");
+    static_assert(!by_channel || is_linear<Q>,
+                  "fqt: a quantizer of gradients that is per channel must be linear; use per_sample or per_tensor");
 
     std::byte* data;
-    grid_type* grids;  // per tensor: 1; per sample: one each; per channel: one each
+    grid_type* grids;        // per tensor: 1; per sample: one each; per channel: one each
     float *steps, *inverses; // per channel, padded: for lanes
 
     /// Takes memory for `samples` samples from a carver; with an empty carver it only counts.
@@ -30,7 +31,9 @@ struct gradient_codes {
         gradient_codes g{};
         const auto n = static_cast<std::size_t>(samples);
         g.data = memory.take<std::byte>(coded::sample_bytes * n);
-        g.grids = memory.take<grid_type>(by_sample ? n : by_channel ? static_cast<std::size_t>(padded(Shape.channels)) : 1);
+        g.grids = memory.take<grid_type>(by_sample        ? n
+                                             : by_channel ? static_cast<std::size_t>(padded(Shape.channels))
+                                                          : 1);
         g.steps = memory.take<float>(by_channel ? static_cast<std::size_t>(padded(Shape.channels)) : 1);
         g.inverses = memory.take<float>(by_channel ? static_cast<std::size_t>(padded(Shape.channels)) : 1);
         return g;
@@ -60,7 +63,8 @@ struct gradient_codes {
                     greatest = max(abs(v), greatest);
                     poison = fma(v, floats<Arch>(0.0f), poison);
                 });
-                const float most = all(poison == floats<Arch>(0.0f)) ? reduce_max(greatest) : std::numeric_limits<float>::infinity();
+                const float most =
+                    all(poison == floats<Arch>(0.0f)) ? reduce_max(greatest) : std::numeric_limits<float>::infinity();
                 of_sample[n] = {-most, most};
                 if constexpr (by_sample) {
                     if (!(most < std::numeric_limits<float>::infinity())) return;
@@ -68,7 +72,8 @@ struct gradient_codes {
                     write<Arch>(c, h, stream, n);
                 }
             });
-            for (int n = 0; n < c.samples; ++n) finite = finite && of_sample[n].high < std::numeric_limits<float>::infinity();
+            for (int n = 0; n < c.samples; ++n)
+                finite = finite && of_sample[n].high < std::numeric_limits<float>::infinity();
             if (!finite) passes::refuse_non_finite("a gradient", layer);
             if constexpr (!by_sample) {
                 grids[0] = Q::fit(passes::over_samples(c, of_sample), limits);
@@ -79,7 +84,8 @@ struct gradient_codes {
 
     /// Bytes of shared memory that encode() uses besides its own.
     static constexpr std::size_t encode_bytes(int samples) {
-        return static_cast<std::size_t>(samples) * (by_channel ? sizeof(float) * static_cast<std::size_t>(padded(Shape.channels)) : sizeof(interval));
+        return static_cast<std::size_t>(samples)
+            * (by_channel ? sizeof(float) * static_cast<std::size_t>(padded(Shape.channels)) : sizeof(interval));
     }
 
 private:
@@ -87,7 +93,9 @@ private:
 public:
     static constexpr shape dims = Shape;
     template <class Arch>
-    floats<Arch> code(int n, int p, int b) const { return coded{data, nullptr, nullptr}.template code<Arch>(n, p, b); }
+    floats<Arch> code(int n, int p, int b) const {
+        return coded{data, nullptr, nullptr}.template code<Arch>(n, p, b);
+    }
     template <class Arch>
     floats<Arch> load(int n, int p, int b) const {
         if constexpr (by_channel) return code<Arch>(n, p, b) * floats<Arch>::load(steps + b * lanes);
@@ -103,13 +111,15 @@ private:
                 const auto v = h.template load<Arch>(n, p, b);
                 const auto q = [&] {
                     if constexpr (by_channel) {
-                        const passes::lane_grid<Arch> g{floats<Arch>::load(steps + b * lanes), floats<Arch>::load(inverses + b * lanes)};
+                        const passes::lane_grid<Arch> g{floats<Arch>::load(steps + b * lanes),
+                                                        floats<Arch>::load(inverses + b * lanes)};
                         return Q::encode(v, g, u);
                     } else {
                         return Q::encode(v, grid_of(n), u);
                     }
                 }();
-                simd::store_codes<bits, true>(const_cast<std::byte*>(out.at(n, p, b)), passes::clamped<Arch>(q, limits));
+                simd::store_codes<bits, true>(const_cast<std::byte*>(out.at(n, p, b)),
+                                              passes::clamped<Arch>(q, limits));
             });
     }
 
@@ -124,7 +134,8 @@ private:
                     most = max(abs(v), most);
                     poison = fma(v, floats<Arch>(0.0f), poison);
                 }
-                where(poison == floats<Arch>(0.0f), most, std::numeric_limits<float>::infinity()).store(greatest + n * channels + b * lanes);
+                where(poison == floats<Arch>(0.0f), most, std::numeric_limits<float>::infinity())
+                    .store(greatest + n * channels + b * lanes);
             }
         });
         for (int k = 0; k < channels; ++k) {
@@ -152,7 +163,9 @@ struct code_source {
         return simd::load_code_bytes<Arch, bits_of<typename Codes::quantizer>, Codes::is_signed>(tensor.at(n, p, b));
     }
     template <class Arch>
-    floats<Arch> values(int p, int b) const { return tensor.template load<Arch>(n, p, b); }
+    floats<Arch> values(int p, int b) const {
+        return tensor.template load<Arch>(n, p, b);
+    }
 };
 
 /// Quantized h of one sample.
@@ -164,10 +177,13 @@ struct gradient_source {
 
     template <class Arch>
     simd::u8x16<Arch> bytes(int p, int b) const {
-        return simd::load_code_bytes<Arch, Gradient::bits, true>(typename Gradient::coded{tensor.data, nullptr, nullptr}.at(n, p, b));
+        return simd::load_code_bytes<Arch, Gradient::bits, true>(
+            typename Gradient::coded{tensor.data, nullptr, nullptr}.at(n, p, b));
     }
     template <class Arch>
-    floats<Arch> values(int p, int b) const { return tensor.template load<Arch>(n, p, b); }
+    floats<Arch> values(int p, int b) const {
+        return tensor.template load<Arch>(n, p, b);
+    }
 };
 
 /// Any lazy tensor, as floats.
@@ -178,7 +194,9 @@ struct lazy_source {
     int n;
 
     template <class Arch>
-    floats<Arch> values(int p, int b) const { return x.template load<Arch>(n, p, b); }
+    floats<Arch> values(int p, int b) const {
+        return x.template load<Arch>(n, p, b);
+    }
 };
 
 } // namespace fqt

@@ -1,8 +1,8 @@
 #pragma once
 // SPDX-License-Identifier: BSD-3-Clause
-// Specs and layers. A spec is an empty value without shape or precision: conv<16>, relu, residual(...). A layer is what a
-// network makes of it for one input shape, scheme and instruction set: Spec::layer<In, Scheme, Arch>. A layer does not
-// know its neighbours, so equal blocks are compiled once. Its members, x standing for its lazy input:
+// Specs and layers. A spec is an empty value without shape or precision: conv<16>, relu, residual(...). A layer is what
+// a network makes of it for one input shape, scheme and instruction set: Spec::layer<In, Scheme, Arch>. A layer does
+// not know its neighbours, so equal blocks are compiled once. Its members, x standing for its lazy input:
 //   plan(planner&, x, depth)       asks for memory; the same call hands it out. Returns view(x)
 //   prepare(naming)                learns its name and number
 //   forward(context, x)            trains: computes what is to be stored, returns the lazy output
@@ -100,8 +100,8 @@ constexpr const char* name_of_type() {
 /// Hands out names and numbers on the way down.
 struct naming {
     path name{};
-    int* products{};          ///< counts products: the number that keys a layer's random numbers
-    int* normalizations{};    ///< counts batch normalizations
+    int* products{};       ///< counts products: the number that keys a layer's random numbers
+    int* normalizations{}; ///< counts batch normalizations
     bool closes_block{};
 };
 

@@ -25,19 +25,24 @@ template <class Arch>
 using floats = simd::f32x16<Arch>;
 
 template <class X>
-concept has_range = requires(const X& x) { { x.range(0) } -> std::same_as<interval>; };
+concept has_range = requires(const X& x) {
+    { x.range(0) } -> std::same_as<interval>;
+};
 template <class X>
-concept has_units = requires(const X& x) { { x.unit_scale(0) } -> std::same_as<float>; };
+concept has_units = requires(const X& x) {
+    { x.unit_scale(0) } -> std::same_as<float>;
+};
 
 constexpr std::size_t offset_of(shape s, int n, int p, int b) {
     return (static_cast<std::size_t>(n) * static_cast<std::size_t>(s.pixels()) + static_cast<std::size_t>(p))
-               * static_cast<std::size_t>(padded(s.channels))
-           + static_cast<std::size_t>(b * lanes);
+        * static_cast<std::size_t>(padded(s.channels))
+        + static_cast<std::size_t>(b * lanes);
 }
 
 // ---- leaves: values in memory ----
 
-/// What a product left: units of type T (binary16 or float in training, int32 in evaluation); value = units * scale + bias.
+/// What a product left: units of type T (binary16 or float in training, int32 in evaluation); value = units * scale +
+/// bias.
 template <shape Shape, class T, unsigned Slots = 0>
 struct stored_sums {
     static constexpr shape dims = Shape;
@@ -49,7 +54,8 @@ struct stored_sums {
 
     template <class Arch>
     floats<Arch> units(int n, int p, int b) const {
-        if constexpr (std::same_as<T, std::int32_t>) return simd::i32x16<Arch>::load(data + offset_of(Shape, n, p, b)).to_float();
+        if constexpr (std::same_as<T, std::int32_t>)
+            return simd::i32x16<Arch>::load(data + offset_of(Shape, n, p, b)).to_float();
         else return simd::load<Arch>(data + offset_of(Shape, n, p, b));
     }
     template <class Arch>
@@ -70,8 +76,10 @@ struct codes {
     static constexpr unsigned slots = 0;
     static constexpr bool is_signed = Signed;
     using quantizer = Q;
-    static constexpr std::size_t block_bytes = is_real<Q> ? lanes * sizeof(float) : static_cast<std::size_t>(simd::code_bytes(bits_of<Q>));
-    static constexpr std::size_t sample_bytes = block_bytes * static_cast<std::size_t>(Shape.pixels() * blocks(Shape.channels));
+    static constexpr std::size_t block_bytes =
+        is_real<Q> ? lanes * sizeof(float) : static_cast<std::size_t>(simd::code_bytes(bits_of<Q>));
+    static constexpr std::size_t sample_bytes =
+        block_bytes * static_cast<std::size_t>(Shape.pixels() * blocks(Shape.channels));
 
     const std::byte* data;
     const typename quantizer_traits<Q>::grid_type* grid;
@@ -84,7 +92,9 @@ struct codes {
         else return simd::load_codes<Arch, bits_of<Q>, Signed>(at(n, p, b));
     }
     template <class Arch>
-    floats<Arch> load(int n, int p, int b) const { return Q::decode(code<Arch>(n, p, b), *grid); }
+    floats<Arch> load(int n, int p, int b) const {
+        return Q::decode(code<Arch>(n, p, b), *grid);
+    }
     interval range(int) const { return {Signed ? -*greatest : 0.0f, *greatest}; }
 };
 
@@ -110,7 +120,9 @@ struct stored_values {
     const interval* measured;
 
     template <class Arch>
-    floats<Arch> load(int n, int p, int b) const { return simd::load<Arch>(data + offset_of(Shape, n, p, b)); }
+    floats<Arch> load(int n, int p, int b) const {
+        return simd::load<Arch>(data + offset_of(Shape, n, p, b));
+    }
     interval range(int) const { return *measured; }
 };
 
@@ -125,7 +137,9 @@ struct stored_gradient {
     const T* data;
 
     template <class Arch>
-    floats<Arch> load(int n, int p, int b) const { return simd::load<Arch>(data + offset_of(Shape, n, p, b)); }
+    floats<Arch> load(int n, int p, int b) const {
+        return simd::load<Arch>(data + offset_of(Shape, n, p, b));
+    }
 };
 
 /// The user's numbers, (n, c, y, x) floats: images on the way in, the loss's gradient on the way back.
@@ -139,10 +153,11 @@ struct plain {
     template <class Arch>
     floats<Arch> load(int n, int p, int b) const {
         const float* first = data + static_cast<std::size_t>(n) * static_cast<std::size_t>(Shape.size())
-                             + static_cast<std::size_t>(b * lanes) * static_cast<std::size_t>(Shape.pixels()) + p;
+            + static_cast<std::size_t>(b * lanes) * static_cast<std::size_t>(Shape.pixels()) + p;
         if constexpr (Shape.channels <= 4) { // images: grey, colour
             floats<Arch> v = 0.0f;
-            for (int c = Shape.channels; c-- > 0;) v = where(simd::mask16<Arch>::first(c + 1), first[c * Shape.pixels()], v);
+            for (int c = Shape.channels; c-- > 0;)
+                v = where(simd::mask16<Arch>::first(c + 1), first[c * Shape.pixels()], v);
             return v;
         } else {
             float values[lanes]{};
@@ -177,11 +192,10 @@ struct affine {
 
     template <class Arch>
     floats<Arch> load(int n, int p, int block) const {
-        return fma(units_of<Arch>(x, n, p, block), floats<Arch>::load(a + block * lanes), floats<Arch>::load(b + block * lanes));
+        return fma(units_of<Arch>(x, n, p, block), floats<Arch>::load(a + block * lanes),
+                   floats<Arch>::load(b + block * lanes));
     }
-    interval range(int c) const
-        requires has_range<X>
-    {
+    interval range(int c) const requires has_range<X> {
         const interval r = [&] {
             if constexpr (has_units<X>) return x.unit_range(c);
             else return x.range(c);
@@ -215,9 +229,7 @@ struct mapped {
     floats<Arch> load(int n, int p, int b) const {
         return without_padding<Arch, dims>(Rule::forward(x.template load<Arch>(n, p, b)), b);
     }
-    interval range(int c) const
-        requires(has_range<X> && requires { requires Rule::monotonic; })
-    {
+    interval range(int c) const requires(has_range<X>&& requires { requires Rule::monotonic; }) {
         const interval r = x.range(c);
         using one = floats<arch::generic>;
         const float u = one(Rule::forward(one(r.low))).lane(0), v = one(Rule::forward(one(r.high))).lane(0);
@@ -235,10 +247,10 @@ struct sum_of {
     B b;
 
     template <class Arch>
-    floats<Arch> load(int n, int p, int block) const { return a.template load<Arch>(n, p, block) + b.template load<Arch>(n, p, block); }
-    interval range(int c) const
-        requires(has_range<A> && has_range<B>)
-    {
+    floats<Arch> load(int n, int p, int block) const {
+        return a.template load<Arch>(n, p, block) + b.template load<Arch>(n, p, block);
+    }
+    interval range(int c) const requires(has_range<A>&& has_range<B>) {
         const interval u = a.range(c), v = b.range(c);
         return {u.low + v.low, u.high + v.high};
     }
@@ -254,7 +266,8 @@ struct mapped_gradient {
 
     template <class Arch>
     floats<Arch> load(int n, int p, int b) const {
-        return without_padding<Arch, dims>(Rule::backward(x.template load<Arch>(n, p, b), g.template load<Arch>(n, p, b)), b);
+        return without_padding<Arch, dims>(
+            Rule::backward(x.template load<Arch>(n, p, b), g.template load<Arch>(n, p, b)), b);
     }
 };
 
@@ -269,7 +282,8 @@ struct normalized_gradient {
 
     template <class Arch>
     floats<Arch> load(int n, int p, int block) const {
-        const auto constant = fma(units_of<Arch>(x, n, p, block), floats<Arch>::load(b + block * lanes), floats<Arch>::load(c + block * lanes));
+        const auto constant = fma(units_of<Arch>(x, n, p, block), floats<Arch>::load(b + block * lanes),
+                                  floats<Arch>::load(c + block * lanes));
         return fma(g.template load<Arch>(n, p, block), floats<Arch>::load(a + block * lanes), constant);
     }
 };
@@ -283,7 +297,9 @@ struct folded {
     const float* scale;
 
     template <class Arch>
-    floats<Arch> load(int n, int p, int b) const { return g.template load<Arch>(n, p, b) * floats<Arch>::load(scale + b * lanes); }
+    floats<Arch> load(int n, int p, int b) const {
+        return g.template load<Arch>(n, p, b) * floats<Arch>::load(scale + b * lanes);
+    }
 };
 
 /// The sum of two gradients.
@@ -295,7 +311,9 @@ struct sum_of_gradients {
     P p;
 
     template <class Arch>
-    floats<Arch> load(int n, int pixel, int b) const { return g.template load<Arch>(n, pixel, b) + p.template load<Arch>(n, pixel, b); }
+    floats<Arch> load(int n, int pixel, int b) const {
+        return g.template load<Arch>(n, pixel, b) + p.template load<Arch>(n, pixel, b);
+    }
 };
 
 /// g + p, or g alone where p is nothing.

@@ -39,12 +39,13 @@ public:
     observed_tensor(std::string_view layer_name, std::string_view kind, int count, const X& x)
         : layer(layer_name), what(kind), dims(X::dims), samples(count), tensor_(&x) {
         using generic = arch::generic;
-        values_ = [](const void* t, int n, int p, int b, float (&to)[lanes]) {
+        values_ = [](const void* t, int n, int p, int b, float(&to)[lanes]) {
             static_cast<const X*>(t)->template load<generic>(n, p, b).store(to);
         };
-        codes_ = [](const void* t, int n, int p, int b, float (&to)[lanes]) {
+        codes_ = [](const void* t, int n, int p, int b, float(&to)[lanes]) {
             const X& tensor = *static_cast<const X*>(t);
-            if constexpr (requires { tensor.template code<generic>(n, p, b); }) tensor.template code<generic>(n, p, b).store(to);
+            if constexpr (requires { tensor.template code<generic>(n, p, b); })
+                tensor.template code<generic>(n, p, b).store(to);
             else units_of<generic>(tensor, n, p, b).store(to);
         };
     }
@@ -60,7 +61,8 @@ class observer {
 public:
     constexpr observer() = default;
     template <class F>
-    explicit observer(F& f) : object_(&f), call_([](void* object, const observed_tensor& t) { (*static_cast<F*>(object))(t); }) {}
+    explicit observer(F& f)
+        : object_(&f), call_([](void* object, const observed_tensor& t) { (*static_cast<F*>(object))(t); }) {}
     explicit operator bool() const { return object_ != nullptr; }
 
     template <class X>

@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The loops of the library: each evaluates a lazy tensor once over a batch and stores codes, values or sums of it.
 // Samples are independent and run on threads; what is summed over samples is written per sample and added in order.
-// Within a sample the order is octets of 8 pixels, blocks of 16 channels, pixels: one draw of random bits serves an octet.
+// Within a sample the order is octets of 8 pixels, blocks of 16 channels, pixels: one draw of random bits serves an
+// octet.
 
 #include <fqt/core/fail.hpp>
 #include <fqt/layers/context.hpp>
@@ -39,7 +40,8 @@ inline void each_block_with_draws(const random_stream& stream, std::uint32_t sam
 
 /// Refuses NaN and infinity, which would otherwise spread through every later step.
 [[noreturn]] inline void refuse_non_finite(const char* what, const char* layer) {
-    fail("%s of layer '%s' is not finite (NaN or infinity); lower the learning rate, or check the input and the loss", what, layer);
+    fail("%s of layer '%s' is not finite (NaN or infinity); lower the learning rate, or check the input and the loss",
+         what, layer);
 }
 
 /// The least and greatest value of each sample. NaN and infinity are found by 0 * x, which is then not 0.
@@ -82,24 +84,26 @@ floats<Arch> clamped(floats<Arch> q, code_limits limits) {
 
 /// Stores the codes of x by `grid` at `data` and returns the largest magnitude that a stored code stands for.
 template <class Arch, class Codes, class X, class Grid>
-float encode(const context& c, const X& x, const Grid& grid, const random_stream& stream, std::byte* data, float* of_sample) {
+float encode(const context& c, const X& x, const Grid& grid, const random_stream& stream, std::byte* data,
+             float* of_sample) {
     using quantizer = typename Codes::quantizer;
     constexpr code_limits limits = limits_of(bits_of<quantizer>, Codes::is_signed);
     parallel_for(c.samples, c.threads, [&](int n, int) {
         floats<Arch> greatest(0.0f);
         const Codes out{data, nullptr, nullptr};
-        each_block_with_draws<Arch, X::dims, quantizer_traits<quantizer>::draws>(stream, c.first_sample + static_cast<std::uint32_t>(n), [&](int p, int b, auto u) {
-            auto* place = const_cast<std::byte*>(out.at(n, p, b));
-            const auto v = x.template load<Arch>(n, p, b);
-            if constexpr (is_real<quantizer>) {
-                v.store(reinterpret_cast<float*>(place));
-                greatest = max(greatest, abs(v));
-            } else {
-                const auto q = clamped<Arch>(quantizer::encode(v, grid, u), limits);
-                simd::store_codes<bits_of<quantizer>, Codes::is_signed>(place, q);
-                greatest = max(greatest, abs(quantizer::decode(q, grid)));
-            }
-        });
+        each_block_with_draws<Arch, X::dims, quantizer_traits<quantizer>::draws>(
+            stream, c.first_sample + static_cast<std::uint32_t>(n), [&](int p, int b, auto u) {
+                auto* place = const_cast<std::byte*>(out.at(n, p, b));
+                const auto v = x.template load<Arch>(n, p, b);
+                if constexpr (is_real<quantizer>) {
+                    v.store(reinterpret_cast<float*>(place));
+                    greatest = max(greatest, abs(v));
+                } else {
+                    const auto q = clamped<Arch>(quantizer::encode(v, grid, u), limits);
+                    simd::store_codes<bits_of<quantizer>, Codes::is_signed>(place, q);
+                    greatest = max(greatest, abs(quantizer::decode(q, grid)));
+                }
+            });
         of_sample[n] = reduce_max(greatest);
     });
     float greatest = 0;
@@ -111,7 +115,8 @@ float encode(const context& c, const X& x, const Grid& grid, const random_stream
 template <class Arch, class T, class X>
 void store(const context& c, const X& x, T* data) {
     parallel_for(c.samples, c.threads, [&](int n, int) {
-        each_block<X::dims>([&](int p, int b) { simd::store(data + offset_of(X::dims, n, p, b), x.template load<Arch>(n, p, b)); });
+        each_block<X::dims>(
+            [&](int p, int b) { simd::store(data + offset_of(X::dims, n, p, b), x.template load<Arch>(n, p, b)); });
     });
 }
 
@@ -124,7 +129,9 @@ struct moments {
 };
 
 /// Bytes of `context::shared` that moments of one sample take.
-constexpr std::size_t moment_bytes(int channels) { return static_cast<std::size_t>(padded(channels)) * (2 * sizeof(double) + 2 * sizeof(float)); }
+constexpr std::size_t moment_bytes(int channels) {
+    return static_cast<std::size_t>(padded(channels)) * (2 * sizeof(double) + 2 * sizeof(float));
+}
 
 /// Per-sample moments at `place`, in the units of x: each channel's pixels in order, in double.
 template <class Arch, class X>
@@ -166,7 +173,9 @@ inline void add_moments(int samples, int padded_channels, const std::byte* place
 
 /// Sums over the batch of g and of g times the units of x, per channel: what batch normalization and biases need. Uses
 /// shared memory of `reduce_bytes` a sample; results in sums[0 .. padded) and sums[padded .. 2 padded).
-constexpr std::size_t reduce_bytes(int channels) { return static_cast<std::size_t>(padded(channels)) * 2 * sizeof(double); }
+constexpr std::size_t reduce_bytes(int channels) {
+    return static_cast<std::size_t>(padded(channels)) * 2 * sizeof(double);
+}
 
 template <class Arch, class X, class G>
 void reduce_gradient(const context& c, const X& x, const G& g, std::byte* shared, double* sums) {
@@ -187,7 +196,9 @@ void reduce_gradient(const context& c, const X& x, const G& g, std::byte* shared
     });
     for (int i = 0; i < 2 * channels; ++i) {
         sums[i] = 0;
-        for (int n = 0; n < c.samples; ++n) sums[i] += partial[static_cast<std::size_t>(n) * 2 * static_cast<std::size_t>(channels) + static_cast<std::size_t>(i)];
+        for (int n = 0; n < c.samples; ++n)
+            sums[i] += partial[static_cast<std::size_t>(n) * 2 * static_cast<std::size_t>(channels)
+                               + static_cast<std::size_t>(i)];
     }
 }
 

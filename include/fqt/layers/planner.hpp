@@ -18,7 +18,8 @@ struct memory_plan {
 
     constexpr int slots() const { return depth + 2; }
     constexpr std::size_t bytes(int threads) const {
-        return persistent + saved + slot * static_cast<std::size_t>(slots()) + shared + scratch * static_cast<std::size_t>(threads);
+        return persistent + saved + slot * static_cast<std::size_t>(slots()) + shared
+            + scratch * static_cast<std::size_t>(threads);
     }
 };
 
@@ -26,26 +27,34 @@ struct memory_plan {
 class planner {
 public:
     constexpr explicit planner(int batch) : batch_(batch) {}
-    planner(int batch, std::byte* persistent, std::byte* saved) : batch_(batch), persistent_(persistent), saved_(saved) {}
+    planner(int batch, std::byte* persistent, std::byte* saved)
+        : batch_(batch), persistent_(persistent), saved_(saved) {}
 
     constexpr int batch() const { return batch_; }
     constexpr const memory_plan& plan() const { return plan_; }
 
     template <class T>
-    constexpr void persistent(T*& place, int count) { take(place, persistent_, plan_.persistent, sizeof(T) * static_cast<std::size_t>(count)); }
+    constexpr void persistent(T*& place, int count) {
+        take(place, persistent_, plan_.persistent, sizeof(T) * static_cast<std::size_t>(count));
+    }
     /// `count` elements a sample.
     template <class T>
     constexpr void saved(T*& place, int count) {
-        take(place, saved_, plan_.saved, sizeof(T) * static_cast<std::size_t>(count) * static_cast<std::size_t>(batch_));
+        take(place, saved_, plan_.saved,
+             sizeof(T) * static_cast<std::size_t>(count) * static_cast<std::size_t>(batch_));
     }
-    constexpr void slot(std::size_t bytes_a_sample) { greatest(plan_.slot, bytes_a_sample * static_cast<std::size_t>(batch_)); }
+    constexpr void slot(std::size_t bytes_a_sample) {
+        greatest(plan_.slot, bytes_a_sample * static_cast<std::size_t>(batch_));
+    }
     constexpr void shared(std::size_t bytes) { greatest(plan_.shared, bytes); }
     constexpr void scratch(std::size_t bytes) { greatest(plan_.scratch, bytes); }
     constexpr void depth(int depth) { plan_.depth = depth > plan_.depth ? depth : plan_.depth; }
 
 private:
     static constexpr std::size_t aligned(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
-    static constexpr void greatest(std::size_t& most, std::size_t bytes) { most = aligned(bytes) > most ? aligned(bytes) : most; }
+    static constexpr void greatest(std::size_t& most, std::size_t bytes) {
+        most = aligned(bytes) > most ? aligned(bytes) : most;
+    }
     template <class T>
     static constexpr void take(T*& place, std::byte* base, std::size_t& used, std::size_t bytes) {
         if (base) place = reinterpret_cast<T*>(base + used);

@@ -6,8 +6,8 @@
 //         static auto forward(auto x) { return max(x, x * 0.125f); }
 //         static auto backward(auto x, auto g) { return where(x > 0.0f, g, g * 0.125f); }
 //     };
-// forward(x) is the value, backward(x, g) the gradient by x. `monotonic = true` lets ranges pass through without a measuring
-// pass, `nonnegative = true` makes the codes of the result unsigned. Chains of such layers are one loop.
+// forward(x) is the value, backward(x, g) the gradient by x. `monotonic = true` lets ranges pass through without a
+// measuring pass, `nonnegative = true` makes the codes of the result unsigned. Chains of such layers are one loop.
 
 #include <fqt/layers/layer.hpp>
 
@@ -25,13 +25,21 @@ struct pointwise : spec {
 
         void prepare(naming n) { name_ = n.name; }
         template <class X>
-        constexpr auto plan(planner&, const X& x, int) { return view(x); }
+        constexpr auto plan(planner&, const X& x, int) {
+            return view(x);
+        }
         template <class X>
-        constexpr auto view(const X& x) const { return mapped<Rule, X>{x}; }
+        constexpr auto view(const X& x) const {
+            return mapped<Rule, X>{x};
+        }
         template <class X>
-        auto forward(const context&, const X& x) { return view(x); }
+        auto forward(const context&, const X& x) {
+            return view(x);
+        }
         template <unsigned Held, class X>
-        auto infer(const context&, const X& x) { return view(x); }
+        auto infer(const context&, const X& x) {
+            return view(x);
+        }
         template <unsigned Held, class X, class G, class Plus>
         auto backward(const context&, const X& x, const G& g, const Plus& plus) {
             return add(mapped_gradient<Rule, X, G>{x, g}, plus);

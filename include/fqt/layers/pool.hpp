@@ -19,11 +19,14 @@ template <geometry G, class Visit>
 inline void each_tap(int p, Visit&& visit) {
     const int y = p / G.out().width * G.stride - G.pad, x = p % G.out().width * G.stride - G.pad;
     for (int r = std::max(0, -y); r < std::min(G.kernel_height, G.in.height - y); ++r)
-        for (int s = std::max(0, -x); s < std::min(G.kernel_width, G.in.width - x); ++s) visit((y + r) * G.in.width + x + s);
+        for (int s = std::max(0, -x); s < std::min(G.kernel_width, G.in.width - x); ++s)
+            visit((y + r) * G.in.width + x + s);
 }
 
 /// The geometry of a pool, whose outputs are its channels.
-constexpr geometry pool_geometry(shape in, window w) { return {in, in.channels, w.kernel, w.kernel, w.stride, w.pad, 1}; }
+constexpr geometry pool_geometry(shape in, window w) {
+    return {in, in.channels, w.kernel, w.kernel, w.stride, w.pad, 1};
+}
 constexpr geometry global_geometry(shape in) { return {in, in.channels, in.height, in.width, 1, 0, 1}; }
 
 constexpr inferred pool_output(geometry g) {
@@ -64,7 +67,9 @@ public:
         number_ = (*n.products)++;
     }
     template <class F>
-    void each_state(F&& f) { input_.each_state(f, name_); }
+    void each_state(F&& f) {
+        input_.each_state(f, name_);
+    }
 };
 
 } // namespace detail
@@ -120,9 +125,15 @@ class max_pool_layer : public detail::pool_layer<G.in, Scheme, Arch> {
             passes::each_block<out>([&](int p, int b) {
                 const auto most = greatest(s, n, p, b);
                 using type = std::remove_cv_t<decltype(y)>;
-                if constexpr (!requires { type::sample_bytes; }) simd::store(const_cast<std::remove_const_t<std::remove_pointer_t<decltype(y.data)>>*>(y.data) + offset_of(out, n, p, b), most);
-                else if constexpr (is_real<typename type::quantizer>) most.store(reinterpret_cast<float*>(const_cast<std::byte*>(y.at(n, p, b))));
-                else simd::store_codes<bits_of<typename type::quantizer>, type::is_signed>(const_cast<std::byte*>(y.at(n, p, b)), most);
+                if constexpr (!requires { type::sample_bytes; })
+                    simd::store(const_cast<std::remove_const_t<std::remove_pointer_t<decltype(y.data)>>*>(y.data)
+                                    + offset_of(out, n, p, b),
+                                most);
+                else if constexpr (is_real<typename type::quantizer>)
+                    most.store(reinterpret_cast<float*>(const_cast<std::byte*>(y.at(n, p, b))));
+                else
+                    simd::store_codes<bits_of<typename type::quantizer>, type::is_signed>(
+                        const_cast<std::byte*>(y.at(n, p, b)), most);
             });
         });
         return y;
@@ -139,11 +150,17 @@ public:
         return view(x);
     }
     template <class X>
-    constexpr auto view(const X& x) const { return result(this->stored(x)); }
+    constexpr auto view(const X& x) const {
+        return result(this->stored(x));
+    }
     template <class X>
-    auto forward(const context& c, const X& x) { return compute(c, this->template store_input<false>(c, x)); }
+    auto forward(const context& c, const X& x) {
+        return compute(c, this->template store_input<false>(c, x));
+    }
     template <unsigned Held, class X>
-    auto infer(const context& c, const X& x) { return compute(c, this->template store_input<true>(c, x)); }
+    auto infer(const context& c, const X& x) {
+        return compute(c, this->template store_input<true>(c, x));
+    }
 
     /// The gradient goes to the first of the greatest codes, row by row.
     template <unsigned Held, class X, class H, class Plus>
@@ -174,7 +191,8 @@ public:
     }
     template <class F, class X>
     auto describe(F&& f, const X& x) {
-        f(description{this->name_, "max_pool", in, out, "codes of its input's grid", 0, 0, bytes<decltype(this->stored(x))>()});
+        f(description{this->name_, "max_pool", in, out, "codes of its input's grid", 0, 0,
+                      bytes<decltype(this->stored(x))>()});
         return view(x);
     }
 };
@@ -194,7 +212,8 @@ struct averaged {
     floats<Arch> load(int n, int p, int b) const {
         floats<Arch> sum(0.0f);
         if constexpr (requires { requires is_linear<typename X::quantizer>; }) {
-            detail::each_tap<G>(p, [&](int q) { sum = sum + x.template code<Arch>(n, q, b); }); // exact: at most 2^24 / 255 taps
+            detail::each_tap<G>(
+                p, [&](int q) { sum = sum + x.template code<Arch>(n, q, b); }); // exact: at most 2^24 / 255 taps
             return sum * product(x.grid->step, share);
         } else {
             detail::each_tap<G>(p, [&](int q) { sum = sum + x.template load<Arch>(n, q, b); });
@@ -236,7 +255,9 @@ public:
         return view(x);
     }
     template <class X>
-    constexpr auto view(const X& x) const { return averaged<G, decltype(this->stored(x))>{this->stored(x)}; }
+    constexpr auto view(const X& x) const {
+        return averaged<G, decltype(this->stored(x))>{this->stored(x)};
+    }
     template <class X>
     auto forward(const context& c, const X& x) {
         this->template store_input<false>(c, x);
@@ -248,12 +269,15 @@ public:
         return view(x);
     }
     template <unsigned Held, class X, class H, class Plus>
-    auto backward(const context&, const X&, const H& g, const Plus& plus) { return add(averaged_gradient<G, H>{g}, plus); }
+    auto backward(const context&, const X&, const H& g, const Plus& plus) {
+        return add(averaged_gradient<G, H>{g}, plus);
+    }
     template <class F, class X>
     auto describe(F&& f, const X& x) {
         description d{this->name_, G.out().pixels() == 1 ? "global_avg_pool" : "avg_pool", G.in, G.out(), {}, 0, 0, 0};
         if constexpr (!is_stored<X>) d.saved_bytes = decltype(this->input_)::template bytes<X>();
-        std::snprintf(d.formats, sizeof d.formats, "input %d bits, sums exact in registers", bits_of<typename average_pool_layer::quantizer>);
+        std::snprintf(d.formats, sizeof d.formats, "input %d bits, sums exact in registers",
+                      bits_of<typename average_pool_layer::quantizer>);
         f(d);
         return view(x);
     }

@@ -4,8 +4,8 @@
 //     forward          sums = W x       codes of x and W, int32 sums
 //     input gradient   dx = W^T h       codes of h (with the weight scales folded in) and of W
 //     weight gradient  dW = sum_n h x   codes of h and x, one int32 sum a sample, scaled and added in order
-// with h the gradient by the sums. A product whose two operands have linear grids runs on integers; the others, those of
-// the `fp32` scheme among them, run on floats in a fixed order.
+// with h the gradient by the sums. A product whose two operands have linear grids runs on integers; the others, those
+// of the `fp32` scheme among them, run on floats in a fixed order.
 
 #include <fqt/kernels/weight_gradient.hpp>
 #include <fqt/layers/gradient_codes.hpp>
@@ -31,28 +31,32 @@ class product_layer {
     using dx_codes = gradient_codes<G.out(), input_gradient_quantizer>;
     using dw_codes = gradient_codes<G.out(), weight_gradient_quantizer>;
 
-    static constexpr bool integer_forward = weights_type::integer_forward, integer_backward = weights_type::integer_backward;
+    static constexpr bool integer_forward = weights_type::integer_forward,
+                          integer_backward = weights_type::integer_backward;
     static constexpr bool integer_weight_gradient = std::same_as<weight_kind, kernels::integer>;
     // One set of codes serves both backward products where their quantizers agree.
-    static constexpr bool shared_codes = std::same_as<input_gradient_quantizer, weight_gradient_quantizer> && !is_real<input_gradient_quantizer>;
+    static constexpr bool shared_codes =
+        std::same_as<input_gradient_quantizer, weight_gradient_quantizer> && !is_real<input_gradient_quantizer>;
 
     // binary16 holds at most 65504, so sums are stored times a power of two that no possible sum exceeds.
     using sums_type = std::conditional_t<integer_forward, typename Scheme::sums_type, float>;
     static constexpr float unit = [] {
         if (!std::same_as<sums_type, binary16> || !integer_forward) return 1.0f;
         constexpr std::int64_t products = std::int64_t{G.weights()} / G.outputs;
-        const std::int64_t greatest = products * limits_of(bits_of<activation_quantizer>, false).high * limits_of(bits_of<typename Scheme::weight_quantizer>, true).high;
+        const std::int64_t greatest = products * limits_of(bits_of<activation_quantizer>, false).high
+            * limits_of(bits_of<typename Scheme::weight_quantizer>, true).high;
         float scale = 1.0f;
         while (static_cast<double>(greatest) * double{scale} > 65504.0) scale /= 2;
         return scale;
     }();
     // In evaluation the sums stay as the kernel gives them.
-    using exact_sums = std::conditional_t<std::same_as<typename forward_kernel::sums_type, simd::i32x16<Arch>>, std::int32_t, float>;
+    using exact_sums =
+        std::conditional_t<std::same_as<typename forward_kernel::sums_type, simd::i32x16<Arch>>, std::int32_t, float>;
 
     static constexpr int in_size = padded_size(G.in), out_size = padded_size(G.out()), out_channels = padded(G.outputs);
 
-    // The sums of the weight gradient over samples: a number of groups that depends on sizes alone, each a chain of fmas
-    // over its samples in order, the groups added in order. So any number of threads gives the same bits.
+    // The sums of the weight gradient over samples: a number of groups that depends on sizes alone, each a chain of
+    // fmas over its samples in order, the groups added in order. So any number of threads gives the same bits.
     static constexpr int groups = std::clamp(static_cast<int>((8 << 20) / (weight_kernel::sums * sizeof(float))), 2, 8);
 
     weights_type weights_{};
@@ -104,7 +108,8 @@ public:
         number_ = (*n.products)++;
     }
     void initialise(std::uint64_t seed) {
-        weights_.initialise({seed, 0, static_cast<std::uint32_t>(number_) * 8u + static_cast<std::uint32_t>(purpose::initialisation)});
+        weights_.initialise(
+            {seed, 0, static_cast<std::uint32_t>(number_) * 8u + static_cast<std::uint32_t>(purpose::initialisation)});
     }
     template <class F>
     void each_parameter(F&& f) {
@@ -113,12 +118,17 @@ public:
         const std::span<float> value{weights_.value, G.weights()}, gradient{weights_.gradient, G.weights()};
         f(parameter{name_ / "weight", parameter_kind::weight, value, gradient, dims});
         if constexpr (Bias)
-            f(parameter{name_ / "bias", parameter_kind::bias, {bias_, G.outputs}, {bias_gradient_, G.outputs}, bias_dims});
+            f(parameter{
+                name_ / "bias", parameter_kind::bias, {bias_, G.outputs}, {bias_gradient_, G.outputs}, bias_dims});
     }
     template <class F>
-    void each_state(F&& f) { input_.each_state(f, name_); }
+    void each_state(F&& f) {
+        input_.each_state(f, name_);
+    }
     template <class F>
-    void each_product(F&& f) { f(*this); }
+    void each_product(F&& f) {
+        f(*this);
+    }
     template <class F>
     void each_normalization(F&&) {}
 
@@ -127,8 +137,15 @@ public:
         constexpr bool whole = G == geometry_of_dense(G.in, G.outputs);
         constexpr std::size_t input_bytes = decltype(input_)::template bytes<X>();
         constexpr std::size_t sums_bytes = sizeof(sums_type) * static_cast<std::size_t>(out_size);
-        description d{name_, whole ? "dense" : "conv", G.in, G.out(), {}, G.weights() + (Bias ? G.outputs : 0), G.macs(),
-                      input_bytes + sums_bytes, (X::learns ? 2 : 1) * G.macs()};
+        description d{name_,
+                      whole ? "dense" : "conv",
+                      G.in,
+                      G.out(),
+                      {},
+                      G.weights() + (Bias ? G.outputs : 0),
+                      G.macs(),
+                      input_bytes + sums_bytes,
+                      (X::learns ? 2 : 1) * G.macs()};
         constexpr note w = format_of<typename Scheme::weight_quantizer>();
         constexpr note dx = format_of<input_gradient_quantizer>(), dw = format_of<weight_gradient_quantizer>();
         note input = "fp32";
@@ -138,10 +155,10 @@ public:
             input.append(X::nonnegative ? " bits unsigned " : " bits signed ");
             input.append(quantizer_traits<activation_quantizer>::rounding_name);
         }
-        std::snprintf(d.formats, sizeof d.formats, "weights %s, input %s%s, sums %s, %s%s, dW %s; %s", w.chars, input.chars,
-                      input_bytes == 0 ? " (shared)" : "", name_of_type<sums_type>(), X::learns ? "dX " : "no dX",
-                      X::learns ? dx.chars : "", shared_codes && X::learns ? "the same codes" : dw.chars,
-                      sums_of_products<X::learns>());
+        std::snprintf(d.formats, sizeof d.formats, "weights %s, input %s%s, sums %s, %s%s, dW %s; %s", w.chars,
+                      input.chars, input_bytes == 0 ? " (shared)" : "", name_of_type<sums_type>(),
+                      X::learns ? "dX " : "no dX", X::learns ? dx.chars : "",
+                      shared_codes && X::learns ? "the same codes" : dw.chars, sums_of_products<X::learns>());
         f(d);
         return view(x);
     }
@@ -169,7 +186,8 @@ public:
             multiply(c, x, n, thread, [&](int p, int b, auto sums) {
                 simd::store(sums_ + offset_of(G.out(), n, p, b), as_floats(sums) * unit);
             });
-            passes::moments_of_sample<Arch>(out, n, partial + static_cast<std::size_t>(n) * passes::moment_bytes(G.outputs));
+            passes::moments_of_sample<Arch>(out, n,
+                                            partial + static_cast<std::size_t>(n) * passes::moment_bytes(G.outputs));
         });
         passes::add_moments(c.samples, out_channels, partial, moments());
         c.watcher.see(name_.view(), "input", c.samples, input_.view(x));
@@ -202,7 +220,8 @@ private:
         if (!integer_forward && !dx && !dw) return "fp32 sums in a fixed order";
         if (dx && dw) return "fp32 sums in a fixed order forward, int32 backward";
         if (!dx && !dw) return "int32 sums forward, fp32 in a fixed order backward";
-        if (integer_forward) return dx ? "int32 sums, in dW fp32 in a fixed order" : "int32 sums, in dX fp32 in a fixed order";
+        if (integer_forward)
+            return dx ? "int32 sums, in dW fp32 in a fixed order" : "int32 sums, in dX fp32 in a fixed order";
         return dx ? "fp32 sums in a fixed order, in dX int32" : "fp32 sums in a fixed order, in dW int32";
     }
     static floats<Arch> as_floats(simd::i32x16<Arch> sums) { return sums.to_float(); }
@@ -244,8 +263,9 @@ private:
             if constexpr (!is_real<weight_gradient_quantizer> && !shared_codes) dw = dw_codes::carve(memory, samples);
             if constexpr (shared_codes) dw = dx;
             group_sums = memory.take<float>(static_cast<std::size_t>(groups) * weight_kernel::sums);
-            measuring = memory.take<std::byte>(std::max({dx_codes::encode_bytes(samples), dw_codes::encode_bytes(samples),
-                                                         passes::reduce_bytes(G.outputs) * static_cast<std::size_t>(samples)}));
+            measuring =
+                memory.take<std::byte>(std::max({dx_codes::encode_bytes(samples), dw_codes::encode_bytes(samples),
+                                                 passes::reduce_bytes(G.outputs) * static_cast<std::size_t>(samples)}));
             reduced = memory.take<double>(2 * static_cast<std::size_t>(out_channels));
             bytes = memory.used();
         }
@@ -262,29 +282,51 @@ public:
         constexpr bool wants_dx = X::learns, folds = wants_dx && integer_backward;
         if constexpr (wants_dx && !is_real<input_gradient_quantizer>) {
             const auto stream = stream_of(c, number_, purpose::input_gradient);
-            if constexpr (folds) memory.dx.template encode<Arch>(c, folded<H>{h, weights_.fold}, stream, memory.measuring, name_.c_str());
+            if constexpr (folds)
+                memory.dx.template encode<Arch>(c, folded<H>{h, weights_.fold}, stream, memory.measuring,
+                                                name_.c_str());
             else memory.dx.template encode<Arch>(c, h, stream, memory.measuring, name_.c_str());
             c.watcher.see(name_.view(), "input_gradient", c.samples, memory.dx);
         }
-        if constexpr (wants_dx && is_real<input_gradient_quantizer>) c.watcher.see(name_.view(), "input_gradient", c.samples, h);
+        if constexpr (wants_dx && is_real<input_gradient_quantizer>)
+            c.watcher.see(name_.view(), "input_gradient", c.samples, h);
         if constexpr (is_real<weight_gradient_quantizer>) {
             c.watcher.see(name_.view(), "weight_gradient", c.samples, h);
-            add_weight_gradient<false>(c, x, memory, [&](int n) { return lazy_source<H>{h, n}; }, [](int) { return 1.0f; });
+            add_weight_gradient<false>(
+                c, x, memory,
+                [&](int n) {
+                    return lazy_source<H>{h, n};
+                },
+                [](int) { return 1.0f; });
         } else {
             if constexpr (!(shared_codes && wants_dx))
-                memory.dw.template encode<Arch>(c, h, stream_of(c, number_, purpose::weight_gradient), memory.measuring, name_.c_str());
-            if constexpr (!(shared_codes && wants_dx)) c.watcher.see(name_.view(), "weight_gradient", c.samples, memory.dw);
+                memory.dw.template encode<Arch>(c, h, stream_of(c, number_, purpose::weight_gradient), memory.measuring,
+                                                name_.c_str());
+            if constexpr (!(shared_codes && wants_dx))
+                c.watcher.see(name_.view(), "weight_gradient", c.samples, memory.dw);
             add_weight_gradient<shared_codes && folds>(
-                c, x, memory, [&](int n) { return gradient_source<dw_codes>{memory.dw, n}; },
+                c, x, memory,
+                [&](int n) {
+                    return gradient_source<dw_codes>{memory.dw, n};
+                },
                 [&](int n) { return integer_weight_gradient ? memory.dw.step_of(n) : 1.0f; });
         }
         if constexpr (!wants_dx) {
             return nothing{};
         } else if constexpr (is_real<input_gradient_quantizer>) {
-            return input_gradient<Held | H::slots>(c, plus, [&](int n) { return lazy_source<H>{h, n}; }, [](int) { return 1.0f; });
+            return input_gradient<Held | H::slots>(
+                c, plus,
+                [&](int n) {
+                    return lazy_source<H>{h, n};
+                },
+                [](int) { return 1.0f; });
         } else {
-            return input_gradient<Held | H::slots>(c, plus, [&](int n) { return gradient_source<dx_codes>{memory.dx, n}; },
-                                                   [&](int n) { return integer_backward ? memory.dx.step_of(n) : 1.0f; });
+            return input_gradient<Held | H::slots>(
+                c, plus,
+                [&](int n) {
+                    return gradient_source<dx_codes>{memory.dx, n};
+                },
+                [&](int n) { return integer_backward ? memory.dx.step_of(n) : 1.0f; });
         }
     }
 
@@ -308,8 +350,8 @@ private:
         return dx;
     }
 
-    /// dW, and what turns its sums into real numbers: the activations' step, the channel's step of h, and, where h had the
-    /// weight scale folded in, one over that.
+    /// dW, and what turns its sums into real numbers: the activations' step, the channel's step of h, and, where h had
+    /// the weight scale folded in, one over that.
     template <bool Folded, class X, class Source, class Step>
     void add_weight_gradient(const context& c, const X& x, backward_memory& memory, Source&& source, Step&& step) {
         constexpr auto sums = weight_kernel::sums;
@@ -319,13 +361,15 @@ private:
             std::byte* activation = c.scratch_of(thread);
             std::byte* gradient = activation + weight_kernel::staged_activation_bytes;
             for (int n = c.samples * group / groups; n < c.samples * (group + 1) / groups; ++n) {
-                weight_kernel::stage_activation(code_source<input_type<X>>{input_.view(x), n}, !X::nonnegative, activation);
+                weight_kernel::stage_activation(code_source<input_type<X>>{input_.view(x), n}, !X::nonnegative,
+                                                activation);
                 weight_kernel::stage_gradient(source(n), gradient);
                 weight_kernel::run(activation, gradient, !X::nonnegative, step(n), mine);
             }
         });
         for (int group = 1; group < groups; ++group)
-            for (std::size_t i = 0; i < sums; ++i) memory.group_sums[i] += memory.group_sums[static_cast<std::size_t>(group) * sums + i];
+            for (std::size_t i = 0; i < sums; ++i)
+                memory.group_sums[i] += memory.group_sums[static_cast<std::size_t>(group) * sums + i];
         weight_kernel::unpack(memory.group_sums, weights_.gradient);
         const float activation_step = integer_weight_gradient ? step_of(*input_.view(x).grid) : 1.0f;
         for (int k = 0; k < G.outputs; ++k) {

@@ -1,8 +1,8 @@
 #pragma once
 // SPDX-License-Identifier: BSD-3-Clause
-// Residual blocks y = body(x) + shortcut(x) (He, Zhang, Ren, Sun 2016). The sum is lazy: it is computed in the pass that
-// encodes it for the next product, together with whatever pointwise layers follow. In the backward pass the shortcut's
-// gradient is an operand of the last store of the body's.
+// Residual blocks y = body(x) + shortcut(x) (He, Zhang, Ren, Sun 2016). The sum is lazy: it is computed in the pass
+// that encodes it for the next product, together with whatever pointwise layers follow. In the backward pass the
+// shortcut's gradient is an operand of the last store of the body's.
 
 #include <fqt/layers/layer.hpp>
 #include <fqt/layers/stored_input.hpp>
@@ -20,17 +20,29 @@ struct identity_spec : spec {
     template <shape In, class Scheme, class Arch>
     struct layer : plain_layer {
         template <class X>
-        constexpr auto plan(planner&, const X& x, int) { return x; }
+        constexpr auto plan(planner&, const X& x, int) {
+            return x;
+        }
         template <class X>
-        constexpr auto view(const X& x) const { return x; }
+        constexpr auto view(const X& x) const {
+            return x;
+        }
         template <class X>
-        auto forward(const context&, const X& x) { return x; }
+        auto forward(const context&, const X& x) {
+            return x;
+        }
         template <unsigned Held, class X>
-        auto infer(const context&, const X& x) { return x; }
+        auto infer(const context&, const X& x) {
+            return x;
+        }
         template <unsigned Held, class X, class G, class Plus>
-        auto backward(const context&, const X&, const G& g, const Plus& plus) { return add(g, plus); }
+        auto backward(const context&, const X&, const G& g, const Plus& plus) {
+            return add(g, plus);
+        }
         template <class F, class X>
-        auto describe(F&&, const X& x) { return x; }
+        auto describe(F&&, const X& x) {
+            return x;
+        }
     };
 };
 
@@ -47,11 +59,7 @@ struct subsampled {
         if (b >= blocks(X::dims.channels)) return 0.0f;
         return x.template load<Arch>(n, p / Out.width * Stride * X::dims.width + p % Out.width * Stride, b);
     }
-    interval range(int c) const
-        requires has_range<X>
-    {
-        return c < X::dims.channels ? x.range(c) : interval{};
-    }
+    interval range(int c) const requires has_range<X> { return c < X::dims.channels ? x.range(c) : interval{}; }
 };
 
 /// The gradient of `subsampled`: g where a row and column was taken, zero elsewhere.
@@ -69,8 +77,8 @@ struct spread_out {
     }
 };
 
-/// The shortcut without weights where a block changes shape (option A of He et al.): subsamples, and appends channels of
-/// zeros. Out >= the channels that come in.
+/// The shortcut without weights where a block changes shape (option A of He et al.): subsamples, and appends channels
+/// of zeros. Out >= the channels that come in.
 template <int Out, int Stride>
 struct pad_shortcut_spec : spec {
     static constexpr const char* name = "pad_shortcut";
@@ -85,15 +93,25 @@ struct pad_shortcut_spec : spec {
         path name_;
         void prepare(naming n) { name_ = n.name; }
         template <class X>
-        constexpr auto plan(planner&, const X& x, int) { return view(x); }
+        constexpr auto plan(planner&, const X& x, int) {
+            return view(x);
+        }
         template <class X>
-        constexpr auto view(const X& x) const { return subsampled<X, out, Stride>{x}; }
+        constexpr auto view(const X& x) const {
+            return subsampled<X, out, Stride>{x};
+        }
         template <class X>
-        auto forward(const context&, const X& x) { return view(x); }
+        auto forward(const context&, const X& x) {
+            return view(x);
+        }
         template <unsigned Held, class X>
-        auto infer(const context&, const X& x) { return view(x); }
+        auto infer(const context&, const X& x) {
+            return view(x);
+        }
         template <unsigned Held, class X, class G, class Plus>
-        auto backward(const context&, const X&, const G& g, const Plus& plus) { return add(spread_out<G, In, Stride>{g}, plus); }
+        auto backward(const context&, const X&, const G& g, const Plus& plus) {
+            return add(spread_out<G, In, Stride>{g}, plus);
+        }
         template <class F, class X>
         auto describe(F&& f, const X& x) {
             f(description{name_, "pad_shortcut", In, out, "in registers", 0, 0, 0});
@@ -130,7 +148,8 @@ struct residual_spec : spec {
 
     template <shape In, class Scheme, class Arch>
     class layer {
-        using body_scheme = std::conditional_t<(Body::products > 0), Scheme, placed<typename Scheme::base, false, false>>;
+        using body_scheme =
+            std::conditional_t<(Body::products > 0), Scheme, placed<typename Scheme::base, false, false>>;
         using input_quantizer = typename product_scheme<body_scheme>::activation_quantizer;
         using residual_type = typename Scheme::residual_type;
         using gradient_type = typename Scheme::gradient_type;
@@ -143,7 +162,8 @@ struct residual_spec : spec {
         path name_{};
         int number_{};
 
-        /// x as it is stored: codes where the body starts with a product, plain values of the residual's type elsewhere.
+        /// x as it is stored: codes where the body starts with a product, plain values of the residual's type
+        /// elsewhere.
         template <class X>
         constexpr auto stored(const X& x) const {
             if constexpr (is_stored<X>) return x;
@@ -204,7 +224,8 @@ struct residual_spec : spec {
         }
         template <class X>
         auto forward(const context& c, const X& x) {
-            if constexpr (!is_stored<X> && starts_with_product) codes_.forward(c, x, stream_of(c, number_, purpose::activations), name_);
+            if constexpr (!is_stored<X> && starts_with_product)
+                codes_.forward(c, x, stream_of(c, number_, purpose::activations), name_);
             else if constexpr (!is_stored<X>) store_values(c, x);
             const auto s = stored(x);
             if constexpr (!is_stored<X>) c.watcher.see(name_.view(), "input", c.samples, s);
@@ -213,7 +234,8 @@ struct residual_spec : spec {
         }
         template <unsigned Held, class X>
         auto infer(const context& c, const X& x) {
-            if constexpr (!is_stored<X> && starts_with_product) codes_.infer(c, x, stream_of(c, number_, purpose::activations), name_);
+            if constexpr (!is_stored<X> && starts_with_product)
+                codes_.infer(c, x, stream_of(c, number_, purpose::activations), name_);
             else if constexpr (!is_stored<X>) store_values(c, x);
             const auto s = stored(x);
             const auto body = body_.template infer<Held>(c, s);
@@ -250,7 +272,9 @@ struct residual_spec : spec {
 
     private:
         template <class A, class B>
-        static constexpr auto sum(const A& a, const B& b) { return sum_of<A, B>{a, b}; }
+        static constexpr auto sum(const A& a, const B& b) {
+            return sum_of<A, B>{a, b};
+        }
 
         template <class X>
         void store_values(const context& c, const X& x) {
@@ -271,10 +295,14 @@ struct residual_spec : spec {
 namespace layers {
 /// body(x) + x.
 template <layer_spec Body>
-constexpr residual_spec<Body, identity_spec> residual(Body) { return {}; }
+constexpr residual_spec<Body, identity_spec> residual(Body) {
+    return {};
+}
 /// body(x) + shortcut(x): a pad_shortcut, or a convolution with its batch normalization.
 template <layer_spec Body, layer_spec Shortcut>
-constexpr residual_spec<Body, Shortcut> residual(Body, Shortcut) { return {}; }
+constexpr residual_spec<Body, Shortcut> residual(Body, Shortcut) {
+    return {};
+}
 template <int Out, int Stride = 1>
 inline constexpr pad_shortcut_spec<Out, Stride> pad_shortcut{};
 } // namespace layers

@@ -1,8 +1,8 @@
 #pragma once
 // SPDX-License-Identifier: BSD-3-Clause
-// The input of a layer that needs it in memory: products read it three times, residuals twice. It is encoded once, in one
-// pass over the lazy tensor, by a grid that is known beforehand where ranges pass through; evaluation uses the running
-// range instead. An input that is stored in the wanted format already is used as it is.
+// The input of a layer that needs it in memory: products read it three times, residuals twice. It is encoded once, in
+// one pass over the lazy tensor, by a grid that is known beforehand where ranges pass through; evaluation uses the
+// running range instead. An input that is stored in the wanted format already is used as it is.
 
 #include <fqt/layers/layer.hpp>
 #include <fqt/layers/passes.hpp>
@@ -13,7 +13,8 @@ template <shape Shape, class Quantizer, class Arch>
 class stored_input {
     std::byte* data_{};
     typename quantizer_traits<Quantizer>::grid_type* grid_{};
-    float* range_{}; // the largest magnitude stored in this batch; running low, running high, whether they were ever set
+    float*
+        range_{}; // the largest magnitude stored in this batch; running low, running high, whether they were ever set
 
     template <class X>
     static constexpr bool reuses = is_coded_by<X, Quantizer>;
@@ -36,7 +37,9 @@ public:
         if (range_) f(state{name / "range", {range_ + 1, 3}});
     }
     template <class X>
-    static constexpr std::size_t bytes() { return reuses<X> ? 0 : type<X>::sample_bytes; }
+    static constexpr std::size_t bytes() {
+        return reuses<X> ? 0 : type<X>::sample_bytes;
+    }
 
     template <class X>
     constexpr type<X> view(const X& x) const {
@@ -62,7 +65,10 @@ public:
     template <class X>
     type<X> infer(const context& c, const X& x, const random_stream& stream, const path& name) {
         if constexpr (!reuses<X>) {
-            if (!(range_[3] > 0)) fail("layer '%s' has no range yet, so it cannot be evaluated; train at least one step or load a trained state", name.c_str());
+            if (!(range_[3] > 0))
+                fail("layer '%s' has no range yet, so it cannot be evaluated; train at least one step or load a "
+                     "trained state",
+                     name.c_str());
             encode(c, x, {range_[1], range_[2]}, stream);
         }
         return view(x);
@@ -74,7 +80,8 @@ private:
         interval range{};
         if constexpr (has_range<X>) {
             for (int channel = 0; channel < Shape.channels; ++channel) range = range.join(x.range(channel));
-            if (!(range.magnitude() < std::numeric_limits<float>::infinity())) passes::refuse_non_finite("the input", name.c_str());
+            if (!(range.magnitude() < std::numeric_limits<float>::infinity()))
+                passes::refuse_non_finite("the input", name.c_str());
             return range;
         } else {
             auto* of_sample = reinterpret_cast<interval*>(c.shared);

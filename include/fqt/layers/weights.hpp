@@ -114,7 +114,8 @@ private:
             std::copy_n(value + k * row + first, count, w);
             if constexpr (quantizer_traits<quantizer>::draws)
                 for (int i = 0; i < count; ++i) u[i] = uniform16(stream.bits16(0, k, first + i, row));
-            const auto rounded = passes::clamped<Arch>(quantizer::encode(values::load(w), grid_[k], values::load(u)), limits);
+            const auto rounded =
+                passes::clamped<Arch>(quantizer::encode(values::load(w), grid_[k], values::load(u)), limits);
             rounded.store(q);
             for (int i = 0; i < count; ++i) code[k * row + first + i] = static_cast<std::int8_t>(q[i]);
             if constexpr (decodes) {

@@ -29,9 +29,11 @@ public:
             data_ = own_.get();
         } else {
             if (memory.size() < bytes)
-                fail("the memory given to a network has %zu bytes, but it needs %zu; ask arena_bytes(batch, threads)", memory.size(), bytes);
+                fail("the memory given to a network has %zu bytes, but it needs %zu; ask arena_bytes(batch, threads)",
+                     memory.size(), bytes);
             if (reinterpret_cast<std::uintptr_t>(memory.data()) % 64 != 0)
-                fail("the memory given to a network is not aligned to 64 bytes; use alignas(64) or std::aligned_alloc(64, ...)");
+                fail("the memory given to a network is not aligned to 64 bytes; use alignas(64) or "
+                     "std::aligned_alloc(64, ...)");
             data_ = memory.data();
         }
         std::memset(data_, 0, bytes);

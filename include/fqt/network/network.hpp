@@ -1,8 +1,8 @@
 #pragma once
 // SPDX-License-Identifier: BSD-3-Clause
-// network<spec, scheme>: parameters, memory, and the two passes. Spec and scheme are taken by reference, so that messages
-// and symbols say network<resnet20, w8a8g4>. All memory is planned at compile time and taken once; nothing is allocated
-// after construction.
+// network<spec, scheme>: parameters, memory, and the two passes. Spec and scheme are taken by reference, so that
+// messages and symbols say network<resnet20, w8a8g4>. All memory is planned at compile time and taken once; nothing is
+// allocated after construction.
 
 #include <fqt/core/diagnostic.hpp>
 #include <fqt/layers/batch_norm.hpp>
@@ -22,10 +22,10 @@ namespace fqt {
 
 /// What of a network is chosen at run time.
 struct network_options {
-    int batch = 128;           ///< the largest number of samples of one pass, >= 1
-    int threads = 0;           ///< 0: as many as OpenMP offers; without OpenMP always 1
-    float rectification = 0;   ///< weight of the rectifiers' loss, >= 0
-    float momentum = 0.1f;     ///< weight of a batch in running statistics and ranges, in (0, 1]
+    int batch = 128;         ///< the largest number of samples of one pass, >= 1
+    int threads = 0;         ///< 0: as many as OpenMP offers; without OpenMP always 1
+    float rectification = 0; ///< weight of the rectifiers' loss, >= 0
+    float momentum = 0.1f;   ///< weight of a batch in running statistics and ranges, in (0, 1]
 };
 
 template <const auto& Spec, const auto& Scheme, class Arch = arch::best>
@@ -37,8 +37,11 @@ public:
 
 private:
     using spec_type = std::remove_cvref_t<decltype(Spec)>;
-    static_assert(layer_spec<spec_type>, "fqt: a network's first argument is a spec, such as input<1, 28, 28> | conv<16> | ...");
-    static_assert(requires { typename scheme_type::weight_quantizer; }, "fqt: a network's second argument is a scheme, such as fqt::w8a8g4");
+    static_assert(layer_spec<spec_type>,
+                  "fqt: a network's first argument is a spec, such as input<1, 28, 28> | conv<16> | ...");
+    static_assert(
+        requires { typename scheme_type::weight_quantizer; },
+        "fqt: a network's second argument is a scheme, such as fqt::w8a8g4");
 
     // Layers are made only where shapes fit, so that a misfit is the one error that is reported.
     template <bool Fits, class S>
@@ -105,8 +108,8 @@ public:
 
     // ---- passes ----
 
-    /// The logits, (sample, class), of `samples` images, (sample, channel, row, column), in training: batch statistics and
-    /// current ranges. The images must stay in place until backward(). Where they are a part of a larger batch,
+    /// The logits, (sample, class), of `samples` images, (sample, channel, row, column), in training: batch statistics
+    /// and current ranges. The images must stay in place until backward(). Where they are a part of a larger batch,
     /// `first_sample` is the number of the first of them in it: random numbers belong to samples of the whole batch.
     std::span<const float> forward(std::span<const float> images, int samples, int first_sample = 0) {
         last_ = pass::none; // until the pass is done: one that is refused has no backward()
@@ -123,20 +126,26 @@ public:
         return logits();
     }
 
-    /// Fills the gradient of every parameter from the loss's gradient by the logits, (sample, class), of the last forward().
+    /// Fills the gradient of every parameter from the loss's gradient by the logits, (sample, class), of the last
+    /// forward().
     void backward(std::span<const float> by_logits) {
-        if (last_ != pass::training) fail("backward() needs the values of a forward() directly before it; call forward() first");
+        if (last_ != pass::training)
+            fail("backward() needs the values of a forward() directly before it; call forward() first");
         if (by_logits.size() != logits().size())
-            fail("backward() got %zu gradients for %zu logits; give one for each of the last forward()'s", by_logits.size(), logits().size());
+            fail("backward() got %zu gradients for %zu logits; give one for each of the last forward()'s",
+                 by_logits.size(), logits().size());
         for (std::size_t i = 0; i < by_logits.size(); ++i)
-            if (!std::isfinite(by_logits[i])) fail("gradient %zu given to backward() is %g; lower the learning rate, or check the loss", i, double{by_logits[i]});
-        static_cast<void>(layers_.template backward<0>(context_for(samples_), plain<input>{images_}, plain<output>{by_logits.data()}, nothing{}));
+            if (!std::isfinite(by_logits[i]))
+                fail("gradient %zu given to backward() is %g; lower the learning rate, or check the loss", i,
+                     double{by_logits[i]});
+        static_cast<void>(layers_.template backward<0>(context_for(samples_), plain<input>{images_},
+                                                       plain<output>{by_logits.data()}, nothing{}));
         last_ = pass::none;
         ++step_;
     }
 
-    /// The logits in evaluation: frozen ranges and statistics, batch normalization folded into the requantization of integer
-    /// sums. Samples do not influence each other.
+    /// The logits in evaluation: frozen ranges and statistics, batch normalization folded into the requantization of
+    /// integer sums. Samples do not influence each other.
     std::span<const float> predict(std::span<const float> images, int samples) {
         last_ = pass::none;
         first_sample_ = 0;
@@ -169,7 +178,8 @@ public:
     float rectification() const { return options_.rectification; }
     /// Sets the weight of the rectifiers' loss, >= 0: call it every step for a schedule.
     void set_rectification(float weight) {
-        if (!(weight >= 0 && std::isfinite(weight))) fail("the weight of rectification is %g; it must be 0 or more, and finite", double{weight});
+        if (!(weight >= 0 && std::isfinite(weight)))
+            fail("the weight of rectification is %g; it must be 0 or more, and finite", double{weight});
         options_.rectification = weight;
     }
     /// The weighted sum of the rectifiers' losses in the last backward pass.
@@ -187,17 +197,25 @@ public:
     }
     /// Calls f(state) for all running statistics and ranges.
     template <class F>
-    void each_state(F&& f) { layers_.each_state(f); }
+    void each_state(F&& f) {
+        layers_.each_state(f);
+    }
     /// Calls f(batch_norm_layer&) for every batch normalization: name(), facts(), penalty().
     template <class F>
-    void each_normalization(F&& f) { layers_.each_normalization(f); }
+    void each_normalization(F&& f) {
+        layers_.each_normalization(f);
+    }
     /// Calls f(description) for every layer.
     template <class F>
-    void describe(F&& f) { layers_.describe(f, plain<input>{images_}); }
+    void describe(F&& f) {
+        layers_.describe(f, plain<input>{images_});
+    }
 
     /// Shows `f` every tensor of the passes to come (observer.hpp), until stop_observing(). f must live that long.
     template <class F>
-    void observe(F& f) { watcher_ = observer(f); }
+    void observe(F& f) {
+        watcher_ = observer(f);
+    }
     void stop_observing() { watcher_ = observer(); }
     bool is_observed() const { return static_cast<bool>(watcher_); }
 
@@ -207,7 +225,9 @@ public:
         each_parameter([&](const fqt::parameter& p) {
             if (p.name.view() == name) found = p;
         });
-        if (found.value.empty()) fail("no parameter is called '%.*s'; each_parameter() lists the names", static_cast<int>(name.size()), name.data());
+        if (found.value.empty())
+            fail("no parameter is called '%.*s'; each_parameter() lists the names", static_cast<int>(name.size()),
+                 name.data());
         return found;
     }
 
@@ -215,10 +235,14 @@ private:
     enum class pass { none, training, evaluation };
 
     static network_options checked(network_options o) {
-        if (o.batch < 1) fail("a network was planned for batches of %d samples; options.batch must be 1 or more", o.batch);
-        if (o.threads < 0) fail("a network was given %d threads; options.threads must be 1 or more, or 0 for all", o.threads);
-        if (!(o.rectification >= 0 && std::isfinite(o.rectification))) fail("options.rectification is %g; it must be 0 or more, and finite", double{o.rectification});
-        if (!(o.momentum > 0 && o.momentum <= 1)) fail("options.momentum is %g; it must lie in (0, 1]", double{o.momentum});
+        if (o.batch < 1)
+            fail("a network was planned for batches of %d samples; options.batch must be 1 or more", o.batch);
+        if (o.threads < 0)
+            fail("a network was given %d threads; options.threads must be 1 or more, or 0 for all", o.threads);
+        if (!(o.rectification >= 0 && std::isfinite(o.rectification)))
+            fail("options.rectification is %g; it must be 0 or more, and finite", double{o.rectification});
+        if (!(o.momentum > 0 && o.momentum <= 1))
+            fail("options.momentum is %g; it must lie in (0, 1]", double{o.momentum});
         if (o.threads == 0) o.threads = hardware_threads();
         return o;
     }
@@ -266,14 +290,19 @@ private:
     void check(std::span<const float> images, int samples) const {
         if (samples < 1) fail("a pass over %d samples; a batch has at least one", samples);
         if (samples > options_.batch)
-            fail("a batch of %d samples is larger than the %d planned for; construct the network with options.batch = %d", samples, options_.batch, samples);
+            fail("a batch of %d samples is larger than the %d planned for; construct the network with options.batch = "
+                 "%d",
+                 samples, options_.batch, samples);
         if (images.size() != static_cast<std::size_t>(samples) * static_cast<std::size_t>(input.size()))
-            fail("%d samples of %d x %d x %d have %zu numbers, but %zu were given; give all of them, or say how many samples", samples, input.channels, input.height, input.width,
+            fail("%d samples of %d x %d x %d have %zu numbers, but %zu were given; give all of them, or say how many "
+                 "samples",
+                 samples, input.channels, input.height, input.width,
                  static_cast<std::size_t>(samples) * static_cast<std::size_t>(input.size()), images.size());
         constexpr auto size = static_cast<std::size_t>(input.size());
         for (std::size_t i = 0; i < images.size(); ++i)
             if (!std::isfinite(images[i]))
-                fail("number %zu of image %zu is %g; give images of finite numbers", i % size, i / size, double{images[i]});
+                fail("number %zu of image %zu is %g; give images of finite numbers", i % size, i / size,
+                     double{images[i]});
     }
 
     template <class Y>

@@ -75,7 +75,9 @@ struct symmetric {
     using rounding = Rounding;
     using granularity = Granularity;
 
-    static grid fit(interval range, code_limits limits) { return grid_of(range.magnitude() / static_cast<float>(limits.high)); }
+    static grid fit(interval range, code_limits limits) {
+        return grid_of(range.magnitude() / static_cast<float>(limits.high));
+    }
     // The grid's members may be lanes, one grid a channel.
     static auto encode(auto x, const auto& g, auto u) { return Rounding::round(x * g.inverse, u); }
     static auto decode(auto q, const auto& g) { return q * g.step; }

@@ -1,10 +1,10 @@
 #pragma once
 // SPDX-License-Identifier: BSD-3-Clause
-// A rectifier is an extra loss on one batch normalization. Its backward pass multiplies every gradient, and the noise that
-// earlier gradient quantizers left in it, by the gain r = gamma / sigma; a rectifier shapes these gains. It is only the
-// rule: from the channels' gamma and sigma (and the weights before them) to a loss and its slopes. batch_norm folds the
-// slopes into the coefficients of its backward pass, so a rectifier costs no pass over the data. docs/theory.md derives
-// the forms below; which of them helps where is measured, not assumed.
+// A rectifier is an extra loss on one batch normalization. Its backward pass multiplies every gradient, and the noise
+// that earlier gradient quantizers left in it, by the gain r = gamma / sigma; a rectifier shapes these gains. It is
+// only the rule: from the channels' gamma and sigma (and the weights before them) to a loss and its slopes. batch_norm
+// folds the slopes into the coefficients of its backward pass, so a rectifier costs no pass over the data.
+// docs/theory.md derives the forms below; which of them helps where is measured, not assumed.
 
 #include <fqt/core/floating_point.hpp>
 #include <fqt/core/math.hpp>
@@ -18,18 +18,19 @@ namespace fqt {
 
 /// What a rectifier sees of one batch normalization; every span has one entry per channel.
 struct normalization {
-    std::span<const float> gamma;        ///< the scale that is learnt
-    std::span<const float> sigma;        ///< sqrt(variance + epsilon) of this batch, > 0
-    std::span<const float> weight_scale; ///< what is folded into this channel's gradient before it is quantized (1 if nothing)
-    std::span<const float> weight_norm;  ///< Euclidean norm of the weights that made this channel (1 if none did)
-    int index{}, count{};                ///< the layer's place: index of count batch normalizations, from the input
-    bool closes_block{};                 ///< the last of a residual block's body
+    std::span<const float> gamma; ///< the scale that is learnt
+    std::span<const float> sigma; ///< sqrt(variance + epsilon) of this batch, > 0
+    std::span<const float>
+        weight_scale; ///< what is folded into this channel's gradient before it is quantized (1 if nothing)
+    std::span<const float> weight_norm; ///< Euclidean norm of the weights that made this channel (1 if none did)
+    int index{}, count{};               ///< the layer's place: index of count batch normalizations, from the input
+    bool closes_block{};                ///< the last of a residual block's body
 
     int channels() const { return static_cast<int>(gamma.size()); }
 };
 
-/// A rectifier: penalty(n, by_gamma, by_sigma) returns the loss and writes its slope by each gamma and each sigma. Slopes by
-/// sigma that are zero detach it: the loss then acts on gamma alone.
+/// A rectifier: penalty(n, by_gamma, by_sigma) returns the loss and writes its slope by each gamma and each sigma.
+/// Slopes by sigma that are zero detach it: the loss then acts on gamma alone.
 template <class R>
 concept rectifier = requires(const normalization& n, std::span<float> slopes) {
     { R::penalty(n, slopes, slopes) } -> std::same_as<float>;
@@ -51,7 +52,8 @@ struct unrectified {
 struct layer_gain {
     static double factor(const normalization&, std::size_t) { return 1; }
 };
-/// The gain of the tensor that is quantized: r times the weight scale that is folded into it, relative to the mean scale.
+/// The gain of the tensor that is quantized: r times the weight scale that is folded into it, relative to the mean
+/// scale.
 struct quantized_gain {
     static double factor(const normalization& n, std::size_t c) {
         double sum = 0;
@@ -70,8 +72,11 @@ namespace detail {
 // dr/dsigma = -r / sigma. Doubles, one division a channel: a handful of numbers a layer.
 template <class Gain, class Flow>
 struct gain_rule {
-    static double gain(const normalization& n, std::size_t c) { return product(double{n.gamma[c]} / double{n.sigma[c]}, Gain::factor(n, c)); }
-    static void slope(const normalization& n, std::size_t c, double by_gain, std::span<float> by_gamma, std::span<float> by_sigma) {
+    static double gain(const normalization& n, std::size_t c) {
+        return product(double{n.gamma[c]} / double{n.sigma[c]}, Gain::factor(n, c));
+    }
+    static void slope(const normalization& n, std::size_t c, double by_gain, std::span<float> by_gamma,
+                      std::span<float> by_sigma) {
         const double sigma = double{n.sigma[c]};
         by_gamma[c] = static_cast<float>(by_gain * (Gain::factor(n, c) / sigma));
         by_sigma[c] = std::same_as<Flow, detached> ? 0.0f : static_cast<float>(-by_gain * (gain(n, c) / sigma));

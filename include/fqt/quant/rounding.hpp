@@ -1,8 +1,9 @@
 #pragma once
 // SPDX-License-Identifier: BSD-3-Clause
-// A rounding maps lanes of real numbers to lanes of integers. It is only the rule: it is given the value in units of the
-// grid's step and, if it draws, a uniform number strictly inside (0, 1); loops, random numbers and clamping are the
-// library's. Rules work on lanes (simd::f32x16), whose floor, rint, abs and where are found by argument-dependent lookup.
+// A rounding maps lanes of real numbers to lanes of integers. It is only the rule: it is given the value in units of
+// the grid's step and, if it draws, a uniform number strictly inside (0, 1); loops, random numbers and clamping are the
+// library's. Rules work on lanes (simd::f32x16), whose floor, rint, abs and where are found by argument-dependent
+// lookup.
 
 #include <fqt/simd/lanes.hpp>
 

@@ -15,7 +15,8 @@ struct uniform_edges {};
 /// The formats of a network's tensors; designated initialisers name them, and what is left out has the default.
 ///   weight           one grid per tensor or output channel
 ///   activation       the input of a product; one grid per tensor, unsigned where the tensor cannot be negative
-///   input_gradient   h = dL/d(sums) as it enters the input gradient dX; per tensor or sample. A per-channel weight scale
+///   input_gradient   h = dL/d(sums) as it enters the input gradient dX; per tensor or sample. A per-channel weight
+///   scale
 ///                    is folded into h first, so that both passes use the same weight codes
 ///   weight_gradient  h as it enters the weight gradient dW; per tensor, channel or sample. The same type as
 ///                    input_gradient means the same codes
@@ -52,9 +53,10 @@ struct scheme {
                   "fqt: scheme.weight is per sample, but weights have no samples; use per_channel or per_tensor");
     static_assert(has_granularity<Activation, per_tensor>,
                   "fqt: scheme.activation has several grids, which do not factor out of the products; use per_tensor");
-    static_assert(!has_granularity<InputGradient, per_channel>,
-                  "fqt: scheme.input_gradient is per channel, which does not factor out of the sum over channels in dX; "
-                  "use per_sample or per_tensor");
+    static_assert(
+        !has_granularity<InputGradient, per_channel>,
+        "fqt: scheme.input_gradient is per channel, which does not factor out of the sum over channels in dX; "
+        "use per_sample or per_tensor");
 };
 // ---- schemes by name ----
 
@@ -66,7 +68,8 @@ inline constexpr scheme<symmetric<8, nearest, per_channel>, symmetric<8>, real, 
 
 /// 8-bit weights and activations; gradients of Bits bits in both products, stochastically rounded, one grid a sample.
 template <int Bits, granularity Granularity = per_sample>
-inline constexpr scheme<symmetric<8, nearest, per_channel>, symmetric<8>, symmetric<Bits, stochastic, Granularity>> w8a8_gradient{};
+inline constexpr scheme<symmetric<8, nearest, per_channel>, symmetric<8>, symmetric<Bits, stochastic, Granularity>>
+    w8a8_gradient{};
 
 inline constexpr auto w8a8g8 = w8a8_gradient<8>;
 inline constexpr auto w8a8g4 = w8a8_gradient<4>;

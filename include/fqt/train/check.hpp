@@ -61,9 +61,7 @@ float one_lane(float x, float u, F&& f) {
     return floats<Arch>(f(floats<Arch>(x), floats<Arch>(u))).lane(0);
 }
 
-inline bool same_bits(float a, float b) {
-    return std::bit_cast<std::uint32_t>(a) == std::bit_cast<std::uint32_t>(b);
-}
+inline bool same_bits(float a, float b) { return std::bit_cast<std::uint32_t>(a) == std::bit_cast<std::uint32_t>(b); }
 
 /// Reports a bias: a failure where its absence is claimed, else a remark.
 inline void report_bias(findings& found, bool claimed, double bias, double allowed, const std::string& where) {

@@ -6,10 +6,10 @@
 
 #include <fqt/core/fail.hpp>
 #include <fqt/core/floating_point.hpp>
+#include <fqt/core/math.hpp>
 #include <fqt/core/random.hpp>
 #include <fqt/core/shape.hpp>
 #include <fqt/train/dataset.hpp>
-#include <fqt/core/math.hpp>
 
 #include <algorithm>
 #include <cmath>

@@ -37,11 +37,11 @@ struct fixed_point {
 
 /// What `sgd` does besides following the gradient. Decay is added to the gradient: g + decay * w.
 struct sgd_options {
-    float momentum = 0.9f;    ///< in [0, 1)
-    float decay = 0;          ///< of weights, >= 0
-    float decay_gamma = 0;    ///< of the scales of batch normalization, >= 0
-    float decay_beta = 0;     ///< of their shifts and of biases, >= 0
-    bool nesterov = false;    ///< look ahead: move along g + momentum * v instead of v
+    float momentum = 0.9f; ///< in [0, 1)
+    float decay = 0;       ///< of weights, >= 0
+    float decay_gamma = 0; ///< of the scales of batch normalization, >= 0
+    float decay_beta = 0;  ///< of their shifts and of biases, >= 0
+    bool nesterov = false; ///< look ahead: move along g + momentum * v instead of v
 };
 
 /// Stochastic gradient descent: v = momentum * v + g, w = w - rate * v (Sutskever et al. 2013, as in common libraries).
@@ -58,8 +58,10 @@ class sgd {
 
 public:
     explicit sgd(Network& network, sgd_options options = {}) : network_(network), options_(options) {
-        if (!(options.momentum >= 0 && options.momentum < 1)) fail("sgd's momentum is %g; it must lie in [0, 1)", double{options.momentum});
-        if (!(options.decay >= 0 && options.decay_gamma >= 0 && options.decay_beta >= 0)) fail("sgd's decay is negative; it must be 0 or more");
+        if (!(options.momentum >= 0 && options.momentum < 1))
+            fail("sgd's momentum is %g; it must lie in [0, 1)", double{options.momentum});
+        if (!(options.decay >= 0 && options.decay_gamma >= 0 && options.decay_beta >= 0))
+            fail("sgd's decay is negative; it must be 0 or more");
         network_.each_parameter([&](const parameter& p) {
             states_.push_back({std::vector<typename Momentum::storage>(p.value.size()), 0});
             if constexpr (Master::bits < 32) {
@@ -124,7 +126,8 @@ private:
         } else {
             s.step = step_for<Momentum>(velocities_);
             round_to<Momentum>(velocities_, s.step, stream(index, 1));
-            for (std::size_t i = 0; i < velocities_.size(); ++i) s.velocity[i] = static_cast<typename Momentum::storage>(velocities_[i]);
+            for (std::size_t i = 0; i < velocities_.size(); ++i)
+                s.velocity[i] = static_cast<typename Momentum::storage>(velocities_[i]);
         }
     }
     // The network computes with floats, so a master weight is kept there as the float that its code stands for.
@@ -147,7 +150,8 @@ private:
     static float step_for(const std::vector<float>& values) {
         float most = 0;
         for (const float v : values) {
-            if (!(std::abs(v) < std::numeric_limits<float>::infinity())) fail("a weight or its momentum is not finite (NaN or infinity); lower the learning rate");
+            if (!(std::abs(v) < std::numeric_limits<float>::infinity()))
+                fail("a weight or its momentum is not finite (NaN or infinity); lower the learning rate");
             most = std::max(most, std::abs(v));
         }
         float step = 0x1p-60f;
@@ -164,7 +168,8 @@ private:
             float v[lanes]{}, u[lanes]{};
             std::copy_n(values.begin() + static_cast<std::ptrdiff_t>(i), count, v);
             if constexpr (Format::draws)
-                for (std::size_t j = 0; j < count; ++j) u[j] = uniform16(random.bits16(0, 0, static_cast<int>(i + j), static_cast<int>(values.size())));
+                for (std::size_t j = 0; j < count; ++j)
+                    u[j] = uniform16(random.bits16(0, 0, static_cast<int>(i + j), static_cast<int>(values.size())));
             const one q = Format::rounding::round(one::load(v) * inverse, one::load(u));
             min(max(q, one(-Format::greatest)), one(Format::greatest)).store(v);
             std::copy_n(v, count, values.begin() + static_cast<std::ptrdiff_t>(i));

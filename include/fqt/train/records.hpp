@@ -5,8 +5,8 @@
 
 #include <fqt/core/fail.hpp>
 
-#include <charconv>
 #include <cerrno>
+#include <charconv>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>

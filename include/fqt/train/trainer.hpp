@@ -49,7 +49,7 @@ struct trainer_options {
     fqt::seed seed{};          ///< of order and augmentation
     int evaluate_every = 1;    ///< test after so many epochs, and after the last; 0: never
     int threads = 0;           ///< that copy pictures; 0: as many as OpenMP offers
-    std::FILE* log = stderr; ///< bar or plain lines; null: silence
+    std::FILE* log = stderr;   ///< bar or plain lines; null: silence
 };
 
 /// Mean loss (nats) and share of right answers (0 to 1) on a whole data set.
@@ -182,8 +182,12 @@ public:
     template <class OnStep = no_callback, class OnEpoch = no_callback>
     history run(const dataset& data, const dataset& test, OnStep on_step = {}, OnEpoch on_epoch = {}) {
         check(data, test);
-        batches over(data, {.size = options_.batch, .drop_last = options_.drop_last, .augment = options_.augment,
-                            .seed = options_.seed, .threads = options_.threads});
+        batches over(data,
+                     {.size = options_.batch,
+                      .drop_last = options_.drop_last,
+                      .augment = options_.augment,
+                      .seed = options_.seed,
+                      .threads = options_.threads});
         check_schedule(std::int64_t{options_.epochs} * over.per_epoch());
         gradient_.resize(static_cast<std::size_t>(options_.batch) * static_cast<std::size_t>(data.classes));
 
