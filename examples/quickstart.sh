@@ -25,7 +25,7 @@ if [ ! -f $build/build.ninja ]; then
 fi
 echo "building (a minute or two: five formats of the network, each compiled whole)"
 start=$SECONDS
-ninja -C $build quickstart >$build.log 2>&1 || { cat $build.log; exit 1; }
+ninja -C $build examples/quickstart >$build.log 2>&1 || { cat $build.log; exit 1; }
 echo "built in $((SECONDS - start)) s"
 cd $build
 exec examples/quickstart "$@"

@@ -12,6 +12,7 @@ constexpr int size = 7;
 #else
 constexpr int size = 3;
 #endif
-inline constexpr auto spec = input<1, 8, 8> | conv<8> | max_pool<> | conv<16, fqt::window{.kernel = size, .pad = 0}> | dense<10>;
+inline constexpr auto spec =
+    input<1, 8, 8> | conv<8> | max_pool<> | conv<16, fqt::window{.kernel = size, .pad = 0}> | dense<10>;
 
 int main() { return fqt::network<spec, fqt::fp32>::parameters == 0; }

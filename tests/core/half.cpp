@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <fqt/core/half.hpp>
 
-#include "../support/floats.hpp"
-
 #include <doctest/doctest.h>
 
+#include "support/floats.hpp"
 #include <cmath>
 #include <cstdint>
 

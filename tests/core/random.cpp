@@ -106,7 +106,7 @@ TEST_CASE("16 bits do not depend on what was drawn before them") {
     std::iota(order.begin(), order.end(), 0);
     std::vector<std::uint32_t> in_order, shuffled(order.size());
     for (const int i : order) in_order.push_back(numbers(i));
-    std::ranges::sort(order, {}, [](int i) { return i * 2654435761u; });
+    std::ranges::sort(order, {}, [](int i) { return static_cast<std::uint32_t>(i) * 2654435761u; });
     for (const int i : order) shuffled[static_cast<std::size_t>(i)] = numbers(i);
     CHECK(shuffled == in_order);
 }
@@ -156,10 +156,10 @@ TEST_CASE("neighbours within a tensor are uncorrelated, along rows, columns, cha
 TEST_CASE("the same place of two tensors, steps, samples or seeds is uncorrelated") {
     const tensor numbers{{0, 0, 0}};
     const random_stream others[] = {
-        {0, 0, 1}, {0, 0, 8},  {0, 0, 0x80000000u},   // tensors and purposes
-        {0, 1, 0}, {0, 2, 0},  {0, 1000, 0},          // steps
-        {1, 0, 0}, {2, 0, 0},  {1ull << 32, 0, 0},    // seeds
-        {1, 1, 0}, {0, 1, 1},  {~0ull, 0, 0},
+        {0, 0, 1}, {0, 0, 8}, {0, 0, 0x80000000u}, // tensors and purposes
+        {0, 1, 0}, {0, 2, 0}, {0, 1000, 0},        // steps
+        {1, 0, 0}, {2, 0, 0}, {1ull << 32, 0, 0},  // seeds
+        {1, 1, 0}, {0, 1, 1}, {~0ull, 0, 0},
     };
     for (const random_stream& other : others) {
         CAPTURE(other.seed);

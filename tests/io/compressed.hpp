@@ -2,10 +2,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Compressing, for the tests that need zlib.
 
-#include "files.hpp"
-
 #include <fqt/io/idx.hpp>
 
+#include "files.hpp"
 #include <zlib.h>
 
 namespace fqt_test {

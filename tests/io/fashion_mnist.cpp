@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "compressed.hpp"
-
 #include <fqt/io/fashion_mnist.hpp>
 
 #include <doctest/doctest.h>
 
+#include "compressed.hpp"
 #include <algorithm>
 
 using doctest::Approx;

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "compressed.hpp"
-
 #include <fqt/io/gzip.hpp>
 
 #include <doctest/doctest.h>
 
+#include "compressed.hpp"
 #include <cstddef>
 #include <cstdint>
 #include <string>

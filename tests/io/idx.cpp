@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "files.hpp"
-
 #include <fqt/io/idx.hpp>
 
 #include <doctest/doctest.h>
 
+#include "files.hpp"
 #include <vector>
 
 using doctest::Approx;

@@ -117,9 +117,7 @@ TEST_CASE("gradients and labels of another shape are refused") {
 
 TEST_CASE("a temporary cannot be trained on, since backward() would read it") {
     const auto is_taken = []<class E>(std::type_identity<E>) {
-        return requires(network & net, E images) {
-            fqt::forward(net, static_cast<E>(images));
-        };
+        return requires(network & net, E images) { fqt::forward(net, static_cast<E>(images)); };
     };
     CHECK(is_taken(std::type_identity<const images_type&>{}));
     CHECK(is_taken(std::type_identity<images_type&>{}));

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "support/kernels.hpp"
-
 #include <fqt/kernels/forward.hpp>
 #include <fqt/kernels/input_gradient.hpp>
 #include <fqt/kernels/weight_gradient.hpp>
+
+#include "support/kernels.hpp"
 
 using namespace fqt;
 
@@ -51,7 +51,9 @@ counts count() {
     std::vector<float> sums(weight_gradient::sums);
     return {
         counted([&] { forward::run(zeros(forward::staged_bytes), zeros(forward::packed_bytes), ignore); }),
-        counted([&] { input_gradient::run(zeros(input_gradient::staged_bytes), zeros(input_gradient::packed_bytes), ignore); }),
+        counted([&] {
+            input_gradient::run(zeros(input_gradient::staged_bytes), zeros(input_gradient::packed_bytes), ignore);
+        }),
         counted([&] {
             weight_gradient::run(zeros(weight_gradient::staged_activation_bytes),
                                  zeros(weight_gradient::staged_gradient_bytes), true, 1.0f, sums.data());
@@ -90,8 +92,18 @@ TEST_CASE("a dense layer's gradient meets each weight once") {
     CHECK(count<g, kernels::real>() == nominal<g>);
 }
 
-TEST_CASE("groups multiply only within themselves") {
-    constexpr geometry g = geometry_of({8, 6, 6}, 8, {3, 1, 1, 4});
-    CHECK(count<g, kernels::integer>() == nominal<g>);
-    CHECK(count<g, kernels::real>() == nominal<g>);
+TEST_CASE("groups of whole blocks of outputs multiply only within themselves") {
+    constexpr geometry g = geometry_of({16, 6, 8}, 32, {3, 1, 1, 2});
+    CHECK(count<g, kernels::integer>() == counts{g.macs(), 2 * g.macs(), 2 * g.macs()});
+    constexpr geometry wide = geometry_of({32, 6, 8}, 32, {3, 1, 1, 2});
+    CHECK(count<wide, kernels::integer>() == nominal<wide>);
+    CHECK(count<wide, kernels::real>() == nominal<wide>);
+}
+
+TEST_CASE("a block of 16 outputs of narrow groups meets the channels of all of them") {
+    constexpr geometry g = geometry_of({16, 4, 4}, 16, {3, 1, 1, 4});
+    CHECK(count<g, kernels::integer>() == counts{4 * g.macs(), 4 * g.macs(), 4 * g.macs()});
+    constexpr geometry depthwise = geometry_of({32, 4, 4}, 32, {3, 1, 1, 32});
+    CHECK(count<depthwise, kernels::integer>()
+          == counts{16 * depthwise.macs(), 16 * depthwise.macs(), 16 * depthwise.macs()});
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "support/kernels.hpp"
-
 #include <fqt/kernels/forward.hpp>
+
+#include "support/kernels.hpp"
 
 using namespace fqt;
 using namespace fqt::test;
@@ -53,13 +53,13 @@ TEST_CASE("the forward product of codes equals the reference on every instructio
         for (const code_case& c : code_cases) {
             CAPTURE(c.is_signed);
             CAPTURE(c.high);
-            check_codes<geometries[i], i < geometries_on_every_arch>(c);
+            check_codes < geometries[i], i<geometries_on_every_arch>(c);
         }
     });
 }
 
 TEST_CASE("the forward product of floats equals the reference bit for bit on every instruction set") {
     for_each_geometry<geometries>([](auto i) {
-        if constexpr (i < geometries_in_floats) check_floats<geometries[i], i < geometries_on_every_arch>();
+        if constexpr (i < geometries_in_floats) check_floats < geometries[i], i<geometries_on_every_arch>();
     });
 }

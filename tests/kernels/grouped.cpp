@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "support/kernels.hpp"
-
 #include <fqt/kernels/forward.hpp>
 #include <fqt/kernels/input_gradient.hpp>
 #include <fqt/kernels/weight_gradient.hpp>
+
+#include "support/kernels.hpp"
 
 using namespace fqt;
 using namespace fqt::test;
@@ -18,7 +18,8 @@ constexpr geometry grouped[] = {
 
 /// The three products of one geometry, with sources, and reference sums of the type Sum.
 template <geometry G, class Kind, class Sum, class T, class MakeSource>
-void check(const std::vector<T>& x, const std::vector<T>& h, const std::vector<T>& w, bool is_signed, MakeSource source) {
+void check(const std::vector<T>& x, const std::vector<T>& h, const std::vector<T>& w, bool is_signed,
+           MakeSource source) {
     std::vector<Sum> y(static_cast<std::size_t>(G.out().size())), dx(static_cast<std::size_t>(G.in.size()));
     std::vector<Sum> exact(static_cast<std::size_t>(G.weights()));
     kernels::reference::forward(G, x.data(), w.data(), y.data());
@@ -30,7 +31,8 @@ void check(const std::vector<T>& x, const std::vector<T>& h, const std::vector<T
 
     for_each_arch([&](auto arch) {
         CAPTURE(arch.name);
-        const auto equals = [&]<class Product>(Product, const auto& from, bool from_is_signed, shape target, const auto& expected) {
+        const auto equals = [&]<class Product>(Product, const auto& from, bool from_is_signed, shape target,
+                                               const auto& expected) {
             buffer packed(Product::packed_bytes), staged(Product::staged_bytes);
             Product::pack(weights.data(), from_is_signed, packed);
             Product::stage(from, staged);
@@ -62,7 +64,9 @@ TEST_CASE("the products of grouped and depthwise convolutions equal the referenc
             check<g, kernels::integer, std::int64_t>(
                 random_codes(g.in.size(), is_signed ? -127 : 0, is_signed ? 127 : 255, 1),
                 random_codes(g.out().size(), -127, 127, 2), random_codes(g.weights(), -127, 127, 3), is_signed,
-                [](const auto& codes, shape s, bool of_signed) { return code_source{codes, s.channels, of_signed}; });
+                [](const auto& codes, shape s, bool of_signed) {
+                    return code_source{codes, s.channels, of_signed};
+                });
     });
 }
 
@@ -70,7 +74,8 @@ TEST_CASE("the products of grouped and depthwise convolutions equal the referenc
     for_each_geometry<grouped>([](auto i) {
         constexpr geometry g = grouped[i];
         check<g, kernels::real, float>(random_floats(g.in.size(), 1), random_floats(g.out().size(), 2),
-                                       random_floats(g.weights(), 3), false,
-                                       [](const auto& floats, shape s, bool) { return float_source{floats, s.channels}; });
+                                       random_floats(g.weights(), 3), false, [](const auto& floats, shape s, bool) {
+                                           return float_source{floats, s.channels};
+                                       });
     });
 }

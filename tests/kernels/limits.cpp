@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "support/kernels.hpp"
-
 #include <fqt/kernels/forward.hpp>
 #include <fqt/kernels/input_gradient.hpp>
 #include <fqt/kernels/weight_gradient.hpp>
+
+#include "support/kernels.hpp"
 
 using namespace fqt;
 using namespace fqt::test;
@@ -49,14 +49,16 @@ TEST_CASE("longer sums are added in float: a dense layer of 70,000 inputs") {
     const double exact = 70000.0 * 255 * 127;
     CHECK(exact > 2147483647.0);
     CHECK(sums_of<product>(g.in, g.out(), g.weights(), 255, 127, false)[0] == double{static_cast<float>(exact)});
-    CHECK(sums_of<product>(g.in, g.out(), g.weights(), -127, 127, true)[0] == double{static_cast<float>(-70000.0 * 127 * 127)});
+    CHECK(sums_of<product>(g.in, g.out(), g.weights(), -127, 127, true)[0]
+          == double{static_cast<float>(-70000.0 * 127 * 127)});
 }
 
 TEST_CASE("longer sums are added in float: the input gradient of 70,000 outputs") {
     constexpr geometry g = geometry_of_dense({1, 1, 1}, 70000);
     using product = kernels::input_gradient_product<g, kernels::integer, best>;
     static_assert(!is_exact<product>);
-    CHECK(sums_of<product>(g.out(), g.in, g.weights(), 127, -127, true)[0] == double{static_cast<float>(-70000.0 * 127 * 127)});
+    CHECK(sums_of<product>(g.out(), g.in, g.weights(), 127, -127, true)[0]
+          == double{static_cast<float>(-70000.0 * 127 * 127)});
 }
 
 TEST_CASE("a weight gradient over 300 x 300 pixels is added in runs of rows") {
@@ -97,8 +99,10 @@ TEST_CASE("sums cut into many runs equal the reference where floats are exact") 
             CHECK(sums.complete());
             CHECK(sums.sums == expected);
         };
-        equals(kernels::forward_product<g, kernels::integer, decltype(arch), 64>{}, code_source{x, 20, true}, g.out(), y);
-        equals(kernels::input_gradient_product<g, kernels::integer, decltype(arch), 64>{}, code_source{h, 20, true}, g.in, dx);
+        equals(kernels::forward_product<g, kernels::integer, decltype(arch), 64>{}, code_source{x, 20, true}, g.out(),
+               y);
+        equals(kernels::input_gradient_product<g, kernels::integer, decltype(arch), 64>{}, code_source{h, 20, true},
+               g.in, dx);
 
         using product = kernels::weight_gradient_product<g, kernels::integer, decltype(arch), 4>; // one row a run
         buffer activation(product::staged_activation_bytes), gradient(product::staged_gradient_bytes);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "support/kernels.hpp"
-
 #include <fqt/kernels/weight_gradient.hpp>
+
+#include "support/kernels.hpp"
 
 using namespace fqt;
 using namespace fqt::test;
@@ -34,7 +34,8 @@ void check_codes(const code_case& c) {
         CAPTURE(arch.name);
         using product = kernels::weight_gradient_product<G, kernels::integer, decltype(arch)>;
         CHECK(gradient_of<product, G>(code_source{x, G.in.channels, c.is_signed}, code_source{h, G.outputs, true},
-                                      c.is_signed) == expected);
+                                      c.is_signed)
+              == expected);
     });
 }
 
@@ -58,13 +59,13 @@ TEST_CASE("the weight gradient of codes equals the reference on every instructio
         for (const code_case& c : code_cases) {
             CAPTURE(c.is_signed);
             CAPTURE(c.high);
-            check_codes<geometries[i], i < geometries_on_every_arch>(c);
+            check_codes < geometries[i], i<geometries_on_every_arch>(c);
         }
     });
 }
 
 TEST_CASE("the weight gradient of floats equals the reference bit for bit on every instruction set") {
     for_each_geometry<geometries>([](auto i) {
-        if constexpr (i < geometries_in_floats) check_floats<geometries[i], i < geometries_on_every_arch>();
+        if constexpr (i < geometries_in_floats) check_floats < geometries[i], i<geometries_on_every_arch>();
     });
 }

@@ -427,7 +427,7 @@ TEST_CASE("values, gammas and betas that are not finite are refused by the layer
             normalization<dims> l(2);
             numbers x = ordinary(2);
             (place == 0 ? x[17] : place == 1 ? l.gamma()[2] : l.beta()[3]) = bad;
-            CHECK_THROWS_WITH_AS(l.forward(2, fqt::plain<dims>{x.data()}),
-                                 doctest::Contains("'norm' is not finite"), fqt::error);
+            CHECK_THROWS_WITH_AS(l.forward(2, fqt::plain<dims>{x.data()}), doctest::Contains("'norm' is not finite"),
+                                 fqt::error);
         }
 }

@@ -31,7 +31,7 @@ TEST_CASE("a planner hands out the places that it counted, aligned to 64 bytes a
 
 TEST_CASE("a plan takes the largest of what does not live at the same time, and scratch for each thread") {
     fqt::planner p(4);
-    for (const std::size_t bytes : {100, 300, 200}) {
+    for (const std::size_t bytes : {100u, 300u, 200u}) {
         p.shared(bytes);
         p.scratch(bytes / 2);
         p.slot(bytes / 4);

@@ -21,9 +21,9 @@ using namespace fqt::layers;
 
 namespace {
 
-constexpr auto spec = input<1, 4, 4>
-    | named<"stem">(conv<8, {}, fqt::with_bias> | batch_norm<fqt::gain_energy<>> | relu) | global_avg_pool
-    | named<"head">(dense<3>);
+constexpr auto spec =
+    input<1, 4, 4> | named<"stem">(conv<8, {}, fqt::with_bias> | batch_norm<fqt::gain_energy<>> | relu)
+    | global_avg_pool | named<"head">(dense<3>);
 constexpr auto without_statistics = input<1, 4, 4> | dense<8> | relu | dense<3>;
 constexpr auto one_pixel = input<2, 1, 1> | batch_norm<> | dense<3>;
 using network = fqt::network<spec, fqt::w8a8g4>;
@@ -118,8 +118,9 @@ TEST_CASE("memory that is too small or not aligned is refused with the remedy") 
     void* at = memory.data();
     std::size_t space = memory.size();
     auto* aligned = static_cast<std::byte*>(std::align(64, bytes + 1, at, space));
-    check_refused({std::to_string(bytes - 1).c_str(), std::to_string(bytes).c_str(), "arena_bytes"},
-                  [&] { network{fqt::seed{}, options, {aligned, bytes - 1}}; });
+    check_refused({std::to_string(bytes - 1).c_str(), std::to_string(bytes).c_str(), "arena_bytes"}, [&] {
+        network{fqt::seed{}, options, {aligned, bytes - 1}};
+    });
     check_refused({"64 bytes", "alignas(64)"}, [&] { network{fqt::seed{}, options, {aligned + 1, bytes}}; });
     CHECK_NOTHROW(network{fqt::seed{}, options, {aligned, bytes}});
 }
@@ -206,8 +207,8 @@ TEST_CASE("pixels that are NaN or infinite are refused by their place, in forwar
 
 TEST_CASE("parameters that are NaN or infinite are refused by their layer, in forward and predict") {
     const char* const names[][2] = {{"stem.0.weight", "'stem.0'"}, {"stem.0.bias", "'stem.0'"},
-                                    {"stem.1.gamma", "'stem.1'"}, {"stem.1.beta", "'stem.1'"},
-                                    {"head.weight", "'head'"}, {"head.bias", "'head'"}};
+                                    {"stem.1.gamma", "'stem.1'"},  {"stem.1.beta", "'stem.1'"},
+                                    {"head.weight", "'head'"},     {"head.bias", "'head'"}};
     const numbers x = images(4);
     for (const auto& [name, layer] : names)
         for (const float bad : {not_a_number, infinity, -infinity}) {
@@ -349,8 +350,7 @@ TEST_CASE("more threads than processors and than samples give the same bits as o
     CHECK(copied(many.forward(x, 3)) == copied(one.forward(x, 3)));
     one.backward(by_logits(3));
     many.backward(by_logits(3));
-    one.each_parameter([&](const fqt::parameter& p) {
-        CHECK(copied(many.parameter(p.name.view()).gradient) == copied(p.gradient));
-    });
+    one.each_parameter(
+        [&](const fqt::parameter& p) { CHECK(copied(many.parameter(p.name.view()).gradient) == copied(p.gradient)); });
     CHECK(copied(many.predict(x, 3)) == copied(one.predict(x, 3)));
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// One number stands for a training run. Every build must give it: instruction sets, compilers and optimisation levels by
-// building this file again (suite isa, and --long), numbers of threads here.
+// One number stands for a training run. Every build must give it: instruction sets, compilers and optimisation levels
+// by building this file again (suite isa, and --long), numbers of threads here.
 #include "support/digest.hpp"
 
 #include <doctest/doctest.h>
@@ -10,15 +10,22 @@ using namespace fqt::layers;
 namespace {
 
 template <int C, int Stride = 1>
-constexpr auto conv_bn = conv<C, fqt::window{.kernel = 3, .stride = Stride}> | batch_norm<fqt::even_gains<fqt::quantized_gain, fqt::through_sigma>>;
+constexpr auto conv_bn =
+    conv<C,
+         fqt::window{.kernel = 3,
+                     .stride = Stride}> | batch_norm<fqt::even_gains<fqt::quantized_gain, fqt::through_sigma>>;
 
 // Odd channel counts and sizes, a stride, all shortcuts, pools, groups, biases, signed and unsigned codes.
 inline constexpr auto everything = input<3, 9, 9> | conv_bn<8> | relu
     | residual(conv_bn<20, 2> | relu | conv_bn<20>, pad_shortcut<20, 2>) | relu
-    | residual(conv<17> | batch_norm<>, conv<17, fqt::window{.kernel = 1, .pad = 0}>) | max_pool<fqt::window{.kernel = 2, .stride = 1, .pad = 0}>
-    | conv<12, fqt::window{.kernel = 2, .pad = 1, .groups = 1}, fqt::with_bias> | relu | avg_pool<> | dense<7>;
+    | residual(conv<17> | batch_norm<>, conv<17, fqt::window{.kernel = 1, .pad = 0}>)
+    | max_pool<fqt::window{.kernel = 2,
+                           .stride = 1,
+                           .pad = 0}> | conv<12, fqt::window{.kernel = 2, .pad = 1, .groups = 1}, fqt::with_bias> | relu
+    | avg_pool<> | dense<7>;
 
-inline constexpr auto small = input<1, 8, 8> | conv_bn<16> | relu | residual(conv_bn<16>) | relu | global_avg_pool | dense<5>;
+inline constexpr auto small =
+    input<1, 8, 8> | conv_bn<16> | relu | residual(conv_bn<16>) | relu | global_avg_pool | dense<5>;
 
 inline constexpr fqt::scheme mixed{
     .weight = fqt::symmetric<4, fqt::nearest, fqt::per_channel>{},
@@ -32,18 +39,22 @@ inline constexpr fqt::scheme mixed{
 // These numbers were printed by one build; every other must give them. They change only when the arithmetic does.
 
 TEST_CASE("every layer, with mixed formats, gives the same bits on any number of threads") {
-    for (const int threads : {1, 2, 3}) CHECK(digest::of_training<fqt::network<everything, mixed>>(5, 3, threads) == 5116369713033083702u);
+    for (const int threads : {1, 2, 3})
+        CHECK(digest::of_training<fqt::network<everything, mixed>>(5, 3, threads) == 5116369713033083702u);
 }
 TEST_CASE("a small network with 4-bit gradients gives the same bits on any number of threads") {
-    for (const int threads : {1, 2, 3}) CHECK(digest::of_training<fqt::network<small, fqt::w8a8g4>>(5, 3, threads) == 11017148727640181678u);
+    for (const int threads : {1, 2, 3})
+        CHECK(digest::of_training<fqt::network<small, fqt::w8a8g4>>(5, 3, threads) == 11017148727640181678u);
 }
 TEST_CASE("so does the fp32 scheme") {
-    for (const int threads : {1, 2, 3}) CHECK(digest::of_training<fqt::network<small, fqt::fp32>>(5, 3, threads) == 16763308493453808624u);
+    for (const int threads : {1, 2, 3})
+        CHECK(digest::of_training<fqt::network<small, fqt::fp32>>(5, 3, threads) == 16763308493453808624u);
 }
 TEST_CASE("so does the scheme with float gradients") {
     CHECK(digest::of_training<fqt::network<small, fqt::w8a8>>(5, 3, 2) == 3306700733016165215u);
 }
 TEST_CASE("so do fixed-point master weights and momentum") {
     using net = fqt::network<small, fqt::w8a8g4>;
-    CHECK(digest::of_training<net, fqt::fixed_point<16>, fqt::fixed_point<8, fqt::nearest>>(5, 3, 2) == 12481201850902262669u);
+    CHECK(digest::of_training<net, fqt::fixed_point<16>, fqt::fixed_point<8, fqt::nearest>>(5, 3, 2)
+          == 12481201850902262669u);
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The three integer products of every linear layer in a training step, from the codes that the network shows: sums as
 // they are stored, input gradients and weight gradients equal a plain loop over int64 exactly.
-#include "../support/twin_network.hpp"
-
 #include <doctest/doctest.h>
+
+#include "../support/twin_network.hpp"
 
 using namespace fqt::layers;
 using fqt::geometry, fqt::nearest, fqt::stochastic, fqt::symmetric, fqt::window;
@@ -12,27 +12,31 @@ using twin::at;
 namespace {
 
 // Signed and unsigned activations, strides, a window wider than 5, groups, blocks of channels that are nearly empty.
-inline constexpr auto net = input<3, 17, 14> | conv<20, window{5, 2, 2}> | conv<33, window{3, 1, 1}> | relu | conv<36, window{3, 2, 1, 3}>
-    | conv<17, window{1, 1, 0}> | relu | conv<9, window{7, 3, 3}> | relu | conv<16, window{2, 1, 1}> | dense<10, fqt::without_bias>;
+inline constexpr auto net = input<3, 17, 14> | conv<20, window{5, 2, 2}> | conv<33, window{3, 1, 1}> | relu
+    | conv<36, window{3, 2, 1, 3}> | conv<17, window{1, 1, 0}> | relu | conv<9, window{7, 3, 3}> | relu
+    | conv<16, window{2, 1, 1}> | dense<10, fqt::without_bias>;
 constexpr fqt::shape shapes[] = {{3, 17, 14}, {20, 9, 7}, {33, 9, 7}, {36, 5, 4}, {17, 5, 4}, {9, 2, 2}, {16, 3, 3}};
 struct linear {
     const char* name;
     geometry g;
 };
 constexpr linear products[] = {
-    {"1", geometry_of(shapes[0], 20, {5, 2, 2})}, {"2", geometry_of(shapes[1], 33, {3, 1, 1})}, {"4", geometry_of(shapes[2], 36, {3, 2, 1, 3})},
-    {"5", geometry_of(shapes[3], 17, {1, 1, 0})}, {"7", geometry_of(shapes[4], 9, {7, 3, 3})},  {"9", geometry_of(shapes[5], 16, {2, 1, 1})},
+    {"1", geometry_of(shapes[0], 20, {5, 2, 2})},    {"2", geometry_of(shapes[1], 33, {3, 1, 1})},
+    {"4", geometry_of(shapes[2], 36, {3, 2, 1, 3})}, {"5", geometry_of(shapes[3], 17, {1, 1, 0})},
+    {"7", geometry_of(shapes[4], 9, {7, 3, 3})},     {"9", geometry_of(shapes[5], 16, {2, 1, 1})},
     {"10", geometry_of_dense(shapes[6], 10)},
 };
 constexpr int samples = 19, all = -1;
 
 // One code of h for both products, per sample; and two, per tensor and per channel, with float sums.
 inline constexpr auto one_code = fqt::w8a8g4;
-inline constexpr fqt::scheme<symmetric<8, nearest, fqt::per_channel>, symmetric<8>, symmetric<8, stochastic, fqt::per_tensor>,
-                             symmetric<6, stochastic, fqt::per_channel>, float, float> two_codes{};
+inline constexpr fqt::scheme<symmetric<8, nearest, fqt::per_channel>, symmetric<8>,
+                             symmetric<8, stochastic, fqt::per_tensor>, symmetric<6, stochastic, fqt::per_channel>,
+                             float, float>
+    two_codes{};
 
-/// The step of the codes of sample n and channel c: value / code where the code is a power of two. Where no code is, the
-/// float near value / code that makes all values of all codes. 0 where all codes are 0.
+/// The step of the codes of sample n and channel c: value / code where the code is a power of two. Where no code is,
+/// the float near value / code that makes all values of all codes. 0 where all codes are 0.
 float step_of(const twin::recorder& seen, const std::string& name, int n, int c) {
     const twin::tensor &codes = seen.codes.at(name), &values = seen.values.at(name);
     std::vector<std::pair<float, float>> pairs;
@@ -41,12 +45,15 @@ float step_of(const twin::recorder& seen, const std::string& name, int n, int c)
             pairs.emplace_back(static_cast<float>(codes(m, k, p)), static_cast<float>(values(m, k, p)));
     });
     if (pairs.empty()) return 0;
-    const auto sure = std::ranges::find_if(pairs, [](auto pair) { return std::exp2f(static_cast<float>(std::ilogb(pair.first))) == std::abs(pair.first); });
+    const auto sure = std::ranges::find_if(pairs, [](auto pair) {
+        return std::exp2f(static_cast<float>(std::ilogb(pair.first))) == std::abs(pair.first);
+    });
     if (sure != pairs.end()) return sure->second / sure->first;
     const float near = pairs.front().second / pairs.front().first;
     std::vector<float> possible;
     for (const float step : {std::nextafter(near, 0.0f), near, std::nextafter(near, 1e30f)})
-        if (std::ranges::all_of(pairs, [&](auto pair) { return pair.first * step == pair.second; })) possible.push_back(step);
+        if (std::ranges::all_of(pairs, [&](auto pair) { return pair.first * step == pair.second; }))
+            possible.push_back(step);
     CAPTURE(name);
     REQUIRE(possible.size() == 1);
     return possible.front();
@@ -55,7 +62,8 @@ float step_of(const twin::recorder& seen, const std::string& name, int n, int c)
 template <const auto& Scheme>
 void check_products(bool shared) {
     fqt::network<net, Scheme> network(fqt::seed{9}, {.batch = samples, .threads = 2});
-    const auto images = twin::random_floats(samples * shapes[0].size(), -0.4f, 0.6f, 1), by_logits = twin::random_floats(samples * 10, -0.5f, 0.5f, 2);
+    const auto images = twin::random_floats(samples * shapes[0].size(), -0.4f, 0.6f, 1),
+               by_logits = twin::random_floats(samples * 10, -0.5f, 0.5f, 2);
     twin::recorder seen;
     network.observe(seen);
     network.forward(images, samples);
@@ -76,7 +84,8 @@ void check_products(bool shared) {
         const int row = g.weights() / g.outputs, channels = g.channels_per_group();
         std::vector<float> step(at(g.outputs));
         std::vector<std::int64_t> w(weights.value.size());
-        for (std::size_t i = 0; i < w.size(); ++i) step[i / at(row)] = std::max(step[i / at(row)], std::abs(weights.value[i]) / 127);
+        for (std::size_t i = 0; i < w.size(); ++i)
+            step[i / at(row)] = std::max(step[i / at(row)], std::abs(weights.value[i]) / 127);
         for (std::size_t i = 0; i < w.size(); ++i) w[i] = std::lrint(weights.value[i] * (1 / step[i / at(row)]));
 
         // All three products in one loop over (n, k, output pixel), tap and channel.
@@ -84,9 +93,11 @@ void check_products(bool shared) {
         h.each([&](int n, int k, int p) {
             for (int i = 0; i < row; ++i) {
                 const int tap = i / channels, c = k / g.outputs_per_group() * channels + i % channels;
-                const int y = p / g.out().width * g.stride - g.pad + tap / g.kernel_width, z = p % g.out().width * g.stride - g.pad + tap % g.kernel_width;
+                const int y = p / g.out().width * g.stride - g.pad + tap / g.kernel_width,
+                          z = p % g.out().width * g.stride - g.pad + tap % g.kernel_width;
                 if (y < 0 || z < 0 || y >= g.in.height || z >= g.in.width) continue;
-                const std::size_t at_w = at(k * row + i), at_x = at((n * g.in.channels + c) * g.in.pixels() + y * g.in.width + z);
+                const std::size_t at_w = at(k * row + i),
+                                  at_x = at((n * g.in.channels + c) * g.in.pixels() + y * g.in.width + z);
                 const std::size_t at_h = at((n * g.outputs + k) * g.out().pixels() + p);
                 sums[at_h] += w[at_w] * std::lrint(x.v[at_x]);
                 dx[at_x] += w[at_w] * std::lrint(h_for_dx.v[at_h]);
@@ -119,7 +130,8 @@ void check_products(bool shared) {
         // The weight gradient: eight groups of samples, each a chain of fma; then what is common to an output channel.
         const float activation_step = step_of(seen, layer + " input", all, all);
         std::vector<float> steps;
-        for (int i = 0; i < (shared ? samples : g.outputs); ++i) steps.push_back(step_of(seen, name_of_h, shared ? i : all, shared ? all : i));
+        for (int i = 0; i < (shared ? samples : g.outputs); ++i)
+            steps.push_back(step_of(seen, name_of_h, shared ? i : all, shared ? all : i));
         for (std::size_t i = 0; i < w.size(); ++i) {
             float total = 0;
             for (int group = 0; group < 8; ++group) {
@@ -139,7 +151,9 @@ void check_products(bool shared) {
 
 } // namespace
 
-TEST_CASE("the integer products of a training step with one code of h for both are exact") { check_products<one_code>(true); }
+TEST_CASE("the integer products of a training step with one code of h for both are exact") {
+    check_products<one_code>(true);
+}
 TEST_CASE("the integer products of a training step with two codes of h are exact") { check_products<two_codes>(false); }
 
 TEST_CASE("a part of a batch draws the random numbers of its place in the whole") {
@@ -156,11 +170,13 @@ TEST_CASE("a part of a batch draws the random numbers of its place in the whole"
         auto h = h_codes::carve(carver, count);
         h.encode<fqt::arch::best>(c, fqt::plain<s>{numbers.data() + skipped * s.size()}, {4, 0, 0}, shared.data(), "h");
         const fqt::grid grid = rule::fit({-1, 1}, fqt::limits_of(4, true));
-        fqt::passes::encode<fqt::arch::best, fqt::codes<s, rule, true>>(c, fqt::plain<s>{numbers.data() + skipped * s.size()}, grid, {4, 0, 1},
-                                                                       memory.data() + (1 << 15), reinterpret_cast<float*>(shared.data()));
+        fqt::passes::encode<fqt::arch::best, fqt::codes<s, rule, true>>(
+            c, fqt::plain<s>{numbers.data() + skipped * s.size()}, grid, {4, 0, 1}, memory.data() + (1 << 15),
+            reinterpret_cast<float*>(shared.data()));
         const fqt::codes<s, rule, true> x{memory.data() + (1 << 15), &grid, nullptr};
         twin::tensor result = twin::make(count, {2 * s.channels, s.height, s.width}, [&](int n, int k, int p) {
-            return k < s.channels ? h.code<fqt::arch::generic>(n, p, 0).lane(k) : x.code<fqt::arch::generic>(n, p, 0).lane(k - s.channels);
+            return k < s.channels ? h.code<fqt::arch::generic>(n, p, 0).lane(k)
+                                  : x.code<fqt::arch::generic>(n, p, 0).lane(k - s.channels);
         });
         return result.v;
     };

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Which bits a scheme, its edges and with<scheme>(part) give each tensor, by what an observer is shown, and what they
 // take in memory.
-#include "../support/training.hpp"
-
 #include <doctest/doctest.h>
 
+#include "support/training.hpp"
 #include <algorithm>
 #include <map>
 #include <string>
@@ -29,8 +28,8 @@ constexpr fqt::scheme two_products{weights<8>{}, fqt::symmetric<8>{}, gradient<2
 // Dense layers, since they compile fast; a product is a product.
 constexpr auto plain = input<1, 4, 4> | named<"first">(dense<16>) | relu | named<"second">(dense<16>) | relu
     | named<"third">(dense<16>) | relu | named<"last">(dense<4>);
-constexpr auto mixed = input<1, 4, 4> | named<"first">(dense<16>) | relu
-    | named<"second">(with<fqt::w8a8g8>(dense<16>)) | relu | named<"third">(dense<16>) | relu | named<"last">(dense<4>);
+constexpr auto mixed = input<1, 4, 4> | named<"first">(dense<16>) | relu | named<"second">(with<fqt::w8a8g8>(dense<16>))
+    | relu | named<"third">(dense<16>) | relu | named<"last">(dense<4>);
 
 /// The least and greatest code of each tensor of a network's passes, by "layer what", and whether each value is its
 /// code times one step (of the tensor, or of the sample).
@@ -143,8 +142,8 @@ namespace {
 
 template <int Bits>
 constexpr uniform<8, Bits> of_bits{};
-constexpr auto convolutions = input<3, 16, 16> | conv<16> | batch_norm<> | relu | conv<32> | relu | conv<8>
-    | global_avg_pool | dense<4>;
+constexpr auto convolutions =
+    input<3, 16, 16> | conv<16> | batch_norm<> | relu | conv<32> | relu | conv<8> | global_avg_pool | dense<4>;
 
 template <int Bits>
 constexpr std::size_t saved = fqt::network<convolutions, of_bits<Bits>>::memory(10).saved;

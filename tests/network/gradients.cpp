@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Without quantizers, every gradient is the slope of the loss: central finite differences of the twin (support/twin.hpp)
-// in double, of every parameter, of every product's input and of its sums, which are the inputs of what follows it.
-#include "../support/twin_network.hpp"
-
+// Without quantizers, every gradient is the slope of the loss: central finite differences of the twin
+// (support/twin.hpp) in double, of every parameter, of every product's input and of its sums, which are the inputs of
+// what follows it.
 #include <doctest/doctest.h>
+
+#include "../support/twin_network.hpp"
 
 using namespace fqt::layers;
 using fqt::window;
@@ -11,21 +12,32 @@ using fqt::window;
 namespace {
 
 template <class Rectifier = fqt::unrectified, int Channels = 6>
-constexpr auto normalized_body = conv<Channels> | batch_norm<Rectifier> | relu | conv<Channels, window{.kernel = 3, .groups = 2}> | batch_norm<>;
+constexpr auto normalized_body =
+    conv<Channels> | batch_norm<Rectifier> | relu | conv<Channels, window{.kernel = 3, .groups = 2}> | batch_norm<>;
 
-inline constexpr auto convolutions = input<3, 9, 8> | conv<4, window{1, 1, 0}> | conv<6, window{3, 2, 1}> | batch_norm<fqt::gain_energy<fqt::layer_gain, fqt::through_sigma>> | relu
-    | conv<4, window{5, 1, 2, 2}, fqt::with_bias> | batch_norm<fqt::gain_crest<>> | relu | conv<5, window{2, 1, 0}, fqt::with_bias> | relu
+inline constexpr auto convolutions =
+    input<
+        3, 9,
+        8> | conv<4, window{1, 1, 0}> | conv<6, window{3, 2, 1}> | batch_norm<fqt::gain_energy<fqt::layer_gain, fqt::through_sigma>> | relu
+    | conv<4, window{5, 1, 2, 2}, fqt::with_bias> | batch_norm<fqt::gain_crest<>> | relu
+    | conv<5, window{2, 1, 0}, fqt::with_bias> | relu
     | conv<17, window{7, 3, 3}> | batch_norm<fqt::even_gains<fqt::layer_gain, fqt::through_sigma>> | dense<3>;
-inline constexpr auto pools = input<2, 9, 10> | batch_norm<> | conv<5> | max_pool<window{3, 2, 1}> | conv<4, window{3, 1, 0}> | batch_norm<fqt::gain_crest<fqt::layer_gain, fqt::through_sigma>> | avg_pool<window{2, 1, 1}>
-    | conv<3> | avg_pool<window{3, 2, 1}> | batch_norm<fqt::gain_energy<>> | max_pool<window{2, 1, 0}> | dense<4, fqt::without_bias>;
-inline constexpr auto residuals = input<2, 7, 6> | conv<6, window{1, 1, 0}> | residual(normalized_body<fqt::gain_hinge<>>) | relu
+inline constexpr auto pools = input<2,
+                                    9, 10> | batch_norm<> | conv<5> | max_pool<window{3, 2, 1}> | conv<4, window{3, 1, 0}> | batch_norm<fqt::gain_crest<fqt::layer_gain, fqt::through_sigma>> | avg_pool<window{2, 1, 1}> | conv<3> | avg_pool<window{3, 2, 1}> | batch_norm<fqt::gain_energy<>> | max_pool<window{2, 1, 0}> | dense<4, fqt::without_bias>;
+inline constexpr auto residuals =
+    input<2, 7, 6> | conv<6, window{1, 1, 0}> | residual(normalized_body<fqt::gain_hinge<>>) | relu
     | residual(conv<9, window{3, 2, 1}> | relu | residual(conv<9> | batch_norm<>), pad_shortcut<9, 2>) | relu
-    | residual(conv<4> | batch_norm<fqt::even_gains<>>, conv<4, window{1, 1, 0}> | batch_norm<>) | global_avg_pool | dense<3>;
-inline constexpr auto preactivation = input<2, 7, 6> | conv<6, window{1, 1, 0}> | residual(batch_norm<> | relu | normalized_body<fqt::gain_hinge<fqt::layer_gain, fqt::through_sigma>>)
-    | residual(batch_norm<> | relu | conv<8, window{3, 2, 1}>, pad_shortcut<8, 2>) | batch_norm<> | relu | global_avg_pool | dense<3>;
+    | residual(conv<4> | batch_norm<fqt::even_gains<>>, conv<4, window{1, 1, 0}> | batch_norm<>) | global_avg_pool
+    | dense<3>;
+inline constexpr auto preactivation =
+    input<
+        2, 7,
+        6> | conv<6, window{1, 1, 0}> | residual(batch_norm<> | relu | normalized_body<fqt::gain_hinge<fqt::layer_gain, fqt::through_sigma>>)
+    | residual(batch_norm<> | relu | conv<8, window{3, 2, 1}>, pad_shortcut<8, 2>) | batch_norm<> | relu
+    | global_avg_pool | dense<3>;
 
-// Of the greatest of a tensor's gradients: what single precision leaves of 7 digits. Where a normalization makes a shift
-// vanish, gradients are 0 but for rounding: less than a thousandth of the network's greatest is measured by that.
+// Of the greatest of a tensor's gradients: what single precision leaves of 7 digits. Where a normalization makes a
+// shift vanish, gradients are 0 but for rounding: less than a thousandth of the network's greatest is measured by that.
 constexpr double tolerance = 3e-5;
 constexpr int most_elements = 40; // of a tensor that are tried
 
@@ -40,11 +52,14 @@ void check_gradients() {
     net.each_parameter([&](const fqt::parameter& p) {
         const bool is_gamma = p.kind == fqt::parameter_kind::gamma;
         if (p.kind != fqt::parameter_kind::weight)
-            std::ranges::copy(twin::random_floats(static_cast<int>(p.value.size()), is_gamma ? 0.3f : -0.3f, is_gamma ? 2.0f : 0.3f, 10), p.value.begin());
+            std::ranges::copy(twin::random_floats(static_cast<int>(p.value.size()), is_gamma ? 0.3f : -0.3f,
+                                                  is_gamma ? 2.0f : 0.3f, 10),
+                              p.value.begin());
         own.parameters[index].value->assign(p.value.begin(), p.value.end());
         own.parameters[index++].gradient->assign(p.value.size(), 0);
     });
-    const auto images = twin::random_floats(samples * network::input.size(), -1.0f, 1.0f, 1), slopes = twin::random_floats(samples * network::output.size(), -1.0f, 1.0f, 2);
+    const auto images = twin::random_floats(samples * network::input.size(), -1.0f, 1.0f, 1),
+               slopes = twin::random_floats(samples * network::output.size(), -1.0f, 1.0f, 2);
 
     twin::recorder watcher;
     net.observe(watcher);
@@ -70,7 +85,8 @@ void check_gradients() {
         for (const double g : gradient) most = std::max(most, std::abs(g));
         return most;
     };
-    net.each_parameter([&](const fqt::parameter& p) { least_scale = std::max(least_scale, greatest(p.gradient) / 1000); });
+    net.each_parameter(
+        [&](const fqt::parameter& p) { least_scale = std::max(least_scale, greatest(p.gradient) / 1000); });
     const auto check = [&](const auto& gradient, auto&& move) {
         const double scale = std::max(greatest(gradient), least_scale);
         const std::size_t count = gradient.size(), stride = count / most_elements + 1;
@@ -113,15 +129,23 @@ void check_gradients() {
 
 } // namespace
 
-TEST_CASE("gradients of convolutions, normalizations and dense layers are slopes of the loss") { check_gradients<convolutions>(); }
+TEST_CASE("gradients of convolutions, normalizations and dense layers are slopes of the loss") {
+    check_gradients<convolutions>();
+}
 TEST_CASE("gradients of pools are slopes of the loss") { check_gradients<pools>(); }
 TEST_CASE("gradients of residuals are slopes of the loss") { check_gradients<residuals>(); }
 TEST_CASE("gradients of pre-activation residuals are slopes of the loss") { check_gradients<preactivation>(); }
 
-TEST_CASE_TEMPLATE("slopes of a rectifier are those of its loss", R, fqt::gain_energy<fqt::quantized_gain, fqt::through_sigma>, fqt::gain_hinge<fqt::layer_gain, fqt::through_sigma>,
-                   fqt::gain_crest<fqt::quantized_gain, fqt::through_sigma>, fqt::even_gains<fqt::quantized_gain, fqt::through_sigma>, fqt::gain_energy<>, fqt::even_gains<fqt::quantized_gain>) {
+TEST_CASE_TEMPLATE("slopes of a rectifier are those of its loss", R,
+                   fqt::gain_energy<fqt::quantized_gain, fqt::through_sigma>,
+                   fqt::gain_hinge<fqt::layer_gain, fqt::through_sigma>,
+                   fqt::gain_crest<fqt::quantized_gain, fqt::through_sigma>,
+                   fqt::even_gains<fqt::quantized_gain, fqt::through_sigma>, fqt::gain_energy<>,
+                   fqt::even_gains<fqt::quantized_gain>) {
     constexpr int channels = 5;
-    const auto gamma = twin::random_floats(channels, -2.0f, 3.0f, 3), sigma = twin::random_floats(channels, 0.5f, 2.0f, 4), scale = twin::random_floats(channels, 0.5f, 2.0f, 5);
+    const auto gamma = twin::random_floats(channels, -2.0f, 3.0f, 3),
+               sigma = twin::random_floats(channels, 0.5f, 2.0f, 4),
+               scale = twin::random_floats(channels, 0.5f, 2.0f, 5);
     std::vector<float> by_gamma(channels), by_sigma(channels);
     const float loss = R::penalty({gamma, sigma, scale, scale, 0, 1, false}, by_gamma, by_sigma);
 
@@ -131,7 +155,8 @@ TEST_CASE_TEMPLATE("slopes of a rectifier are those of its loss", R, fqt::gain_e
         twin::numbers gains;
         for (int c = 0; c < channels; ++c) {
             const std::size_t k = twin::at(c);
-            const double r = (double{gamma[k]} + (c == moved ? gamma_step : 0)) / (double{sigma[k]} + (c == moved ? sigma_step : 0));
+            const double r =
+                (double{gamma[k]} + (c == moved ? gamma_step : 0)) / (double{sigma[k]} + (c == moved ? sigma_step : 0));
             gains.push_back(rule.quantized_gain ? r * double{scale[k]} * channels / sum : r);
         }
         return rule.loss(gains);
@@ -139,7 +164,8 @@ TEST_CASE_TEMPLATE("slopes of a rectifier are those of its loss", R, fqt::gain_e
     CHECK(double{loss} == doctest::Approx(loss_at(0, 0, 0)));
     constexpr double step = 1e-6;
     for (int c = 0; c < channels; ++c) {
-        CHECK(double{by_gamma[twin::at(c)]} == doctest::Approx((loss_at(c, step, 0) - loss_at(c, -step, 0)) / (2 * step)).epsilon(1e-6));
+        CHECK(double{by_gamma[twin::at(c)]}
+              == doctest::Approx((loss_at(c, step, 0) - loss_at(c, -step, 0)) / (2 * step)).epsilon(1e-6));
         const double slope = rule.through_sigma ? (loss_at(c, 0, step) - loss_at(c, 0, -step)) / (2 * step) : 0;
         CHECK(double{by_sigma[twin::at(c)]} == doctest::Approx(slope).epsilon(1e-6));
     }

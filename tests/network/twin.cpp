@@ -5,7 +5,6 @@
 
 #include "../support/archs.hpp"
 #include "../support/twin_network.hpp"
-
 #include <bit>
 #include <cstdint>
 
@@ -22,30 +21,46 @@ template <int Channels, int Stride = 1>
 constexpr auto body = conv_bn<Channels, Stride> | relu | conv_bn<Channels>;
 using pull = fqt::gain_energy<fqt::quantized_gain, fqt::through_sigma>;
 
-inline constexpr auto plain_chain = input<3, 8, 8> | named<"stem">(conv_bn<5> | relu) | conv<17> | batch_norm<> | relu | global_avg_pool | dense<4>;
-inline constexpr auto shortcuts = input<1, 8, 7> | conv_bn<5> | relu | named<"stage">(residual(body<5>) | relu | residual(body<17, 2>, pad_shortcut<17, 2>) | relu) | conv<3> | relu | dense<3>;
+inline constexpr auto plain_chain =
+    input<3, 8, 8> | named<"stem">(conv_bn<5> | relu) | conv<17> | batch_norm<> | relu | global_avg_pool | dense<4>;
+inline constexpr auto shortcuts = input<1, 8, 7> | conv_bn<5> | relu
+    | named<"stage">(residual(body<5>) | relu | residual(body<17, 2>, pad_shortcut<17, 2>) | relu) | conv<3> | relu
+    | dense<3>;
 inline constexpr auto conv_shortcut = input<2, 7, 7> | conv_bn<5> | relu
     | residual(conv_bn<8, 2> | relu | conv<8> | batch_norm<pull>, conv<8, window{1, 2, 0}> | batch_norm<>) | relu
     | residual(conv<8>, conv<8, window{1, 1, 0}>) | avg_pool<> | dense<3>;
-inline constexpr auto pools = input<3, 13, 11> | conv<6, window{.kernel = 5, .stride = 2}> | relu | max_pool<window{3, 2, 1}>
-    | conv<17, window{3, 1, 1}, fqt::with_bias> | avg_pool<window{2, 1, 1}> | with<fqt::w8a8g2>(conv<4> | relu)
+inline constexpr auto pools = input<3, 13, 11> | conv<6, window{.kernel = 5, .stride = 2}> | relu
+    | max_pool<window{
+        3, 2,
+        1}> | conv<17, window{3, 1, 1}, fqt::with_bias> | avg_pool<window{2, 1, 1}> | with<fqt::w8a8g2>(conv<4> | relu)
     | conv<6, window{.kernel = 3, .groups = 2}> | max_pool<> | dense<5>;
-inline constexpr auto preactivation = input<1, 9, 6> | conv<5>
-    | residual(batch_norm<pull> | relu | conv<5> | batch_norm<fqt::gain_hinge<>> | relu | conv<5>)
+inline constexpr auto preactivation =
+    input<1, 9,
+          6> | conv<5> | residual(batch_norm<pull> | relu | conv<5> | batch_norm<fqt::gain_hinge<>> | relu | conv<5>)
     | residual(batch_norm<> | relu | conv<7, window{3, 2}> | batch_norm<pull> | relu | conv<7>, pad_shortcut<7, 2>)
     | batch_norm<> | relu | global_avg_pool | dense<3>;
-inline constexpr auto small = input<2, 7, 6> | batch_norm<> | conv<17, window{7, 2, 3}> | batch_norm<> | relu | conv<3, window{3, 2, 1}> | relu | dense<3>;
+inline constexpr auto small = input<2, 7, 6> | batch_norm<> | conv<17, window{7, 2, 3}> | batch_norm<> | relu
+    | conv<3, window{3, 2, 1}> | relu | dense<3>;
 // A residual is the first and the last element that has products.
-inline constexpr auto one_block = input<3, 6, 5> | residual(residual(body<4>, conv<4, window{1, 1, 0}>) | relu | conv<4>, conv<4, window{1, 1, 0}>) | global_avg_pool;
+inline constexpr auto one_block =
+    input<3, 6, 5> | residual(residual(body<4>, conv<4, window{1, 1, 0}>) | relu | conv<4>, conv<4, window{1, 1, 0}>)
+    | global_avg_pool;
 
 // ---- schemes ----
 
 template <int Bits, class Granularity>
 constexpr symmetric<Bits, stochastic, Granularity> noisy{};
-inline constexpr fqt::scheme four_bits_two_gradients{symmetric<4, nearest, fqt::per_channel>{}, symmetric<4>{}, noisy<4, fqt::per_sample>, noisy<8, fqt::per_tensor>};
-inline constexpr fqt::scheme<symmetric<4, stochastic>, symmetric<5, stochastic>, symmetric<4, nearest, fqt::per_tensor>, symmetric<6, stochastic, fqt::per_channel>, float, float, float, fqt::uniform_edges> drawn_everywhere{};
-inline constexpr fqt::scheme<symmetric<8, nearest, fqt::per_channel>, symmetric<8>, symmetric<2, stochastic, fqt::per_sample>, symmetric<2, stochastic, fqt::per_sample>> two_bit_gradients{};
-inline constexpr fqt::scheme<symmetric<3, fqt::toward_zero, fqt::per_channel>, symmetric<2, fqt::downward>, fqt::real, symmetric<8, stochastic, fqt::per_channel>> real_input_gradient{};
+inline constexpr fqt::scheme four_bits_two_gradients{symmetric<4, nearest, fqt::per_channel>{}, symmetric<4>{},
+                                                     noisy<4, fqt::per_sample>, noisy<8, fqt::per_tensor>};
+inline constexpr fqt::scheme<symmetric<4, stochastic>, symmetric<5, stochastic>, symmetric<4, nearest, fqt::per_tensor>,
+                             symmetric<6, stochastic, fqt::per_channel>, float, float, float, fqt::uniform_edges>
+    drawn_everywhere{};
+inline constexpr fqt::scheme<symmetric<8, nearest, fqt::per_channel>, symmetric<8>,
+                             symmetric<2, stochastic, fqt::per_sample>, symmetric<2, stochastic, fqt::per_sample>>
+    two_bit_gradients{};
+inline constexpr fqt::scheme<symmetric<3, fqt::toward_zero, fqt::per_channel>, symmetric<2, fqt::downward>, fqt::real,
+                             symmetric<8, stochastic, fqt::per_channel>>
+    real_input_gradient{};
 inline constexpr fqt::scheme<fqt::real, symmetric<8>, symmetric<4, stochastic>, fqt::real> real_weights{};
 
 // ---- the comparison ----
@@ -97,9 +112,10 @@ struct pair_of {
         net.each_parameter([&](const fqt::parameter& p) {
             const bool is_gamma = p.kind == fqt::parameter_kind::gamma;
             if (p.kind != fqt::parameter_kind::weight)
-                std::ranges::copy(twin::random_floats(static_cast<int>(p.value.size()), is_gamma ? -0.5f : -0.3f, is_gamma ? 1.5f : 0.3f, 10), p.value.begin());
-            else if (o.zero_channel)
-                std::fill_n(p.value.begin(), p.value.size() / 4, 0.0f);
+                std::ranges::copy(twin::random_floats(static_cast<int>(p.value.size()), is_gamma ? -0.5f : -0.3f,
+                                                      is_gamma ? 1.5f : 0.3f, 10),
+                                  p.value.begin());
+            else if (o.zero_channel) std::fill_n(p.value.begin(), p.value.size() / 4, 0.0f);
         });
         copy_parameters();
         net.observe(watcher);
@@ -113,7 +129,9 @@ struct pair_of {
         });
         CHECK(i == own.parameters.size());
     }
-    std::vector<float> images(int count, std::uint32_t step) const { return twin::random_floats(count * network::input.size(), -1.0f, 1.5f, 20 + step); }
+    std::vector<float> images(int count, std::uint32_t step) const {
+        return twin::random_floats(count * network::input.size(), -1.0f, 1.5f, 20 + step);
+    }
     /// One sample has no gradient: its grid has a step of 0.
     std::vector<float> by_logits(std::uint32_t step) const {
         auto g = twin::random_floats(o.samples * network::output.size(), -0.5f, 0.5f, 30 + step);
@@ -219,8 +237,10 @@ difference difference_to_doubles(bool forced, options o) {
 
 template <const auto& Spec, const auto& Scheme>
 void check_doubles(options o = {}) {
-    const difference forced = difference_to_doubles<Spec, Scheme>(true, o), free = difference_to_doubles<Spec, Scheme>(false, o);
-    MESSAGE("codes ", forced.codes, "; others by one pass: ", forced.others, ", by ", forced.most, " at most; by two whole steps: ", free.others, ", ", free.share() * 100, " %, by ", free.most, " at most");
+    const difference forced = difference_to_doubles<Spec, Scheme>(true, o),
+                     free = difference_to_doubles<Spec, Scheme>(false, o);
+    MESSAGE("codes ", forced.codes, "; others by one pass: ", forced.others, ", by ", forced.most,
+            " at most; by two whole steps: ", free.others, ", ", free.share() * 100, " %, by ", free.most, " at most");
     CHECK(forced.codes > 0);
     CHECK(forced.share() < 0.001);
     CHECK(forced.most <= 1);
@@ -231,19 +251,41 @@ void check_doubles(options o = {}) {
 } // namespace
 
 TEST_CASE("two training steps of a plain chain are the twin's") { check_training<plain_chain, fqt::w8a8g4>(); }
-TEST_CASE("two training steps of residuals with identity and pad_shortcut are the twin's") { check_training<shortcuts, fqt::w8a8g4>({.samples = 5}); }
-TEST_CASE("two training steps of residuals with convolutions as shortcuts are the twin's") { check_training<conv_shortcut, four_bits_two_gradients>({.samples = 4, .rectification = 0.1f}); }
-TEST_CASE("two training steps of pools, groups and odd shapes are the twin's") { check_training<pools, drawn_everywhere>({.samples = 5}); }
-TEST_CASE("two training steps of pre-activation residuals are the twin's") { check_training<preactivation, two_bit_gradients>({.samples = 4, .rectification = 0.5f}); }
+TEST_CASE("two training steps of residuals with identity and pad_shortcut are the twin's") {
+    check_training<shortcuts, fqt::w8a8g4>({.samples = 5});
+}
+TEST_CASE("two training steps of residuals with convolutions as shortcuts are the twin's") {
+    check_training<conv_shortcut, four_bits_two_gradients>({.samples = 4, .rectification = 0.1f});
+}
+TEST_CASE("two training steps of pools, groups and odd shapes are the twin's") {
+    check_training<pools, drawn_everywhere>({.samples = 5});
+}
+TEST_CASE("two training steps of pre-activation residuals are the twin's") {
+    check_training<preactivation, two_bit_gradients>({.samples = 4, .rectification = 0.5f});
+}
 
-TEST_CASE("two training steps of a network that is one residual block are the twin's") { check_training<one_block, four_bits_two_gradients>(); }
-TEST_CASE("two training steps with a gradient in floats are the twin's") { check_training<small, real_input_gradient>({.samples = 4}); }
-TEST_CASE("two training steps with weights in floats are the twin's") { check_training<small, real_weights>({.samples = 4}); }
+TEST_CASE("two training steps of a network that is one residual block are the twin's") {
+    check_training<one_block, four_bits_two_gradients>();
+}
+TEST_CASE("two training steps with a gradient in floats are the twin's") {
+    check_training<small, real_input_gradient>({.samples = 4});
+}
+TEST_CASE("two training steps with weights in floats are the twin's") {
+    check_training<small, real_weights>({.samples = 4});
+}
 TEST_CASE("two training steps in floats alone are the twin's") { check_training<small, fqt::fp32>({.samples = 4}); }
-TEST_CASE("two training steps with channels of zero weights are the twin's") { check_training<small, fqt::w8a8g4>({.zero_channel = true}); }
-TEST_CASE_TEMPLATE("two training steps of many samples on two threads are the twin's", arch, FQT_ARCHS) { check_training<small, fqt::w8a8g4, arch>({.samples = 21, .threads = 2}); }
+TEST_CASE("two training steps with channels of zero weights are the twin's") {
+    check_training<small, fqt::w8a8g4>({.zero_channel = true});
+}
+TEST_CASE_TEMPLATE("two training steps of many samples on two threads are the twin's", arch, FQT_ARCHS) {
+    check_training<small, fqt::w8a8g4, arch>({.samples = 21, .threads = 2});
+}
 
 TEST_CASE("doubles change few codes of a plain chain") { check_doubles<plain_chain, fqt::w8a8g4>({.samples = 40}); }
 TEST_CASE("doubles change few codes of residuals") { check_doubles<shortcuts, fqt::w8a8g4>({.samples = 5}); }
-TEST_CASE("doubles change few codes of residuals with convolutions as shortcuts") { check_doubles<conv_shortcut, four_bits_two_gradients>({.samples = 4, .rectification = 0.1f}); }
-TEST_CASE("doubles change few codes of pre-activation residuals") { check_doubles<preactivation, two_bit_gradients>({.samples = 4, .rectification = 0.5f}); }
+TEST_CASE("doubles change few codes of residuals with convolutions as shortcuts") {
+    check_doubles<conv_shortcut, four_bits_two_gradients>({.samples = 4, .rectification = 0.1f});
+}
+TEST_CASE("doubles change few codes of pre-activation residuals") {
+    check_doubles<preactivation, two_bit_gradients>({.samples = 4, .rectification = 0.5f});
+}

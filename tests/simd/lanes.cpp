@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "../support/archs.hpp"
-#include "../support/floats.hpp"
-
 #include <fqt/simd/lanes.hpp>
 
 #include <doctest/doctest.h>
 
+#include "../support/archs.hpp"
+#include "../support/floats.hpp"
 #include <numeric>
 
 using namespace fqt;

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "../support/archs.hpp"
-
 #include <fqt/simd/random_lanes.hpp>
 
 #include <doctest/doctest.h>
 
+#include "../support/archs.hpp"
 #include <algorithm>
 
 using namespace fqt;

@@ -1,7 +1,7 @@
 #pragma once
 // SPDX-License-Identifier: BSD-3-Clause
-// A training run in one number: 64 bits of hash over every weight, statistic and logit of a few steps. Any change of any
-// bit, on any instruction set, compiler, optimisation level or number of threads, changes it.
+// A training run in one number: 64 bits of hash over every weight, statistic and logit of a few steps. Any change of
+// any bit, on any instruction set, compiler, optimisation level or number of threads, changes it.
 
 #include <fqt/network/network.hpp>
 #include <fqt/train/loss.hpp>
@@ -35,7 +35,8 @@ struct batch {
         const fqt::random_stream random{99, number, 0};
         const auto size = static_cast<std::uint32_t>(Network::input.size());
         for (std::uint32_t n = 0; n < static_cast<std::uint32_t>(samples); ++n) {
-            labels.push_back(static_cast<std::uint8_t>((n + number) % static_cast<std::uint32_t>(Network::output.size())));
+            labels.push_back(
+                static_cast<std::uint8_t>((n + number) % static_cast<std::uint32_t>(Network::output.size())));
             for (std::uint32_t i = 0; i < size; ++i) {
                 const float noise = fqt::uniform32(random.block(n, i)[0]) - 0.5f;
                 images.push_back(noise + (i / 5 % (labels.back() + 2u) == 0 ? 1.0f : 0.0f));

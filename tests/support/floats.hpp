@@ -18,8 +18,18 @@ namespace fqt::test {
 /// Zeros, subnormals, powers of two and their neighbours, ties, limits, infinities and quiet NaNs, of both signs.
 inline std::vector<float> edge_floats() {
     using limits = std::numeric_limits<float>;
-    std::vector<float> v{0.0f, limits::denorm_min(), limits::max(), limits::infinity(), limits::quiet_NaN(),
-                         0x1p31f, 0x1.fffffep30f, 65504.0f, 65519.0f, 65519.996f, 65520.0f, 65536.0f};
+    std::vector<float> v{0.0f,
+                         limits::denorm_min(),
+                         limits::max(),
+                         limits::infinity(),
+                         limits::quiet_NaN(),
+                         0x1p31f,
+                         0x1.fffffep30f,
+                         65504.0f,
+                         65519.0f,
+                         65519.996f,
+                         65520.0f,
+                         65536.0f};
     for (int e = -149; e < 128; ++e) {
         const float p = std::ldexp(1.0f, e);
         v.insert(v.end(), {std::nextafter(p, 0.0f), p, std::nextafter(p, limits::infinity()), p * 1.5f});

@@ -2,13 +2,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Samples, sources and comparisons that the tests of the three products share.
 
-#include "support/archs.hpp"
-
 #include <fqt/kernels/reference.hpp>
 #include <fqt/simd/convert.hpp>
 
 #include <doctest/doctest.h>
 
+#include "support/archs.hpp"
 #include <cstdint>
 #include <cstdlib>
 #include <iterator>
@@ -22,10 +21,8 @@ namespace fqt::test {
 /// f(Arch{}) for every instruction set of this build, or for the best one alone.
 template <bool All = true, class F>
 void for_each_arch(F f) {
-    if constexpr (All)
-        std::apply([&](auto... arch) { (f(arch), ...); }, std::tuple<FQT_ARCHS>{});
-    else
-        f(arch::best{});
+    if constexpr (All) std::apply([&](auto... arch) { (f(arch), ...); }, std::tuple<FQT_ARCHS>{});
+    else f(arch::best{});
 }
 
 /// A sequence without structure, the same everywhere.
@@ -71,7 +68,8 @@ struct code_source {
         std::byte b[lanes];
         for (int i = 0; i < lanes; ++i) {
             const int c = block * lanes + i;
-            b[i] = std::byte(c < channels ? codes[static_cast<std::size_t>(pixel * channels + c)] + (is_signed ? 128 : 0) : 77);
+            b[i] = std::byte(
+                c < channels ? codes[static_cast<std::size_t>(pixel * channels + c)] + (is_signed ? 128 : 0) : 77);
         }
         return simd::u8x16<Arch>::load(b);
     }
@@ -121,10 +119,8 @@ struct collect {
         for (int i = 0; i < lanes; ++i) {
             const int c = block * lanes + i;
             const auto value = v.lane(i);
-            if (c < channels)
-                sums[static_cast<std::size_t>(pixel * channels + c)] = static_cast<T>(value);
-            else
-                padding_is_zero = padding_is_zero && value == 0;
+            if (c < channels) sums[static_cast<std::size_t>(pixel * channels + c)] = static_cast<T>(value);
+            else padding_is_zero = padding_is_zero && value == 0;
         }
     }
     bool complete() const {
@@ -137,29 +133,29 @@ struct collect {
 /// Codes to try: random ones, and the largest of either sign everywhere, where a sum that saturates would show.
 struct code_case {
     bool is_signed;
-    int low, high;         // of activations or h
+    int low, high; // of activations or h
     int weight_low, weight_high;
 };
 inline constexpr code_case code_cases[] = {
-    {false, 0, 255, -127, 127},    {true, -127, 127, -127, 127},  {false, 255, 255, 127, 127},
+    {false, 0, 255, -127, 127},    {true, -127, 127, -127, 127}, {false, 255, 255, 127, 127},
     {false, 255, 255, -127, -127}, {true, -127, -127, 127, 127}, {true, -127, -127, -127, -127},
 };
 
 /// What each geometry stands for is in its line. Each costs a second of compile time: the first few are tried on every
 /// instruction set of the build, the others on the best one; programs built for less cover the rest.
 inline constexpr geometry geometries[] = {
-    geometry_of({16, 7, 5}, 16, {3, 1, 1}),       // odd sizes
-    geometry_of({5, 6, 9}, 32, {3, 2, 1}),        // stride 2, a narrow first layer
+    geometry_of({16, 7, 5}, 16, {3, 1, 1}), // odd sizes
+    geometry_of({5, 6, 9}, 32, {3, 2, 1}),  // stride 2, a narrow first layer
     geometry_of_dense({20, 4, 3}, 10),
-    geometry_of({3, 13, 16}, 17, {7, 2, 3}),      // wider than a row of taps; a block that is nearly empty
-    geometry_of({17, 9, 6}, 48, {3, 2, 0}),       // stride 2, pixels that no tap reaches
-    geometry_of({32, 6, 18}, 20, {1, 1, 0}),      // 1x1; a tile and a remainder
-    geometry_of({16, 5, 5}, 32, {1, 2, 0}),       // 1x1 at stride 2: a shortcut
-    geometry_of({1, 12, 11}, 6, {5, 1, 2}),       // one channel
-    geometry_of({4, 4, 4}, 16, {2, 2, 0}),        // even kernel
-    geometry_of({2, 11, 12}, 5, {9, 1, 4}),       // kernel larger than 8
-    geometry_of({16, 1, 1}, 16, {3, 1, 1}),       // an image smaller than its kernel
-    geometry_of({12, 2, 2}, 100, {3, 3, 1}),      // stride 3
+    geometry_of({3, 13, 16}, 17, {7, 2, 3}), // wider than a row of taps; a block that is nearly empty
+    geometry_of({17, 9, 6}, 48, {3, 2, 0}),  // stride 2, pixels that no tap reaches
+    geometry_of({32, 6, 18}, 20, {1, 1, 0}), // 1x1; a tile and a remainder
+    geometry_of({16, 5, 5}, 32, {1, 2, 0}),  // 1x1 at stride 2: a shortcut
+    geometry_of({1, 12, 11}, 6, {5, 1, 2}),  // one channel
+    geometry_of({4, 4, 4}, 16, {2, 2, 0}),   // even kernel
+    geometry_of({2, 11, 12}, 5, {9, 1, 4}),  // kernel larger than 8
+    geometry_of({16, 1, 1}, 16, {3, 1, 1}),  // an image smaller than its kernel
+    geometry_of({12, 2, 2}, 100, {3, 3, 1}), // stride 3
 };
 inline constexpr int geometries_on_every_arch = 3, geometries_in_floats = 4;
 

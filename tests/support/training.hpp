@@ -3,7 +3,6 @@
 // A few steps of training on one batch, and bits of floats to compare.
 
 #include "digest.hpp"
-
 #include <bit>
 #include <cstdint>
 #include <map>

@@ -3,10 +3,9 @@
 // The twin (twin.hpp) of fqt::network<spec, scheme>, made from the types of specs and schemes, and what tests of both
 // need: a recorder of what the library shows, and numbers without structure.
 
-#include "twin.hpp"
-
 #include <fqt/network/network.hpp>
 
+#include "twin.hpp"
 #include <map>
 #include <span>
 
@@ -22,19 +21,24 @@ rule rule_of() {
         using R = typename Q::rounding;
         using G = typename Q::granularity;
         return {Q::bits,
-                std::same_as<R, fqt::nearest>      ? rounding::nearest
-                : std::same_as<R, fqt::stochastic> ? rounding::stochastic
-                : std::same_as<R, fqt::downward>   ? rounding::downward
-                                                   : rounding::toward_zero,
-                std::same_as<G, fqt::per_tensor> ? grain::tensor : std::same_as<G, fqt::per_channel> ? grain::channel : grain::sample};
+                std::same_as<R, fqt::nearest>          ? rounding::nearest
+                    : std::same_as<R, fqt::stochastic> ? rounding::stochastic
+                    : std::same_as<R, fqt::downward>   ? rounding::downward
+                                                       : rounding::toward_zero,
+                std::same_as<G, fqt::per_tensor>        ? grain::tensor
+                    : std::same_as<G, fqt::per_channel> ? grain::channel
+                                                        : grain::sample};
     }
 }
 template <class T>
-inline constexpr format format_of = std::same_as<T, fqt::binary16> ? format::half : std::same_as<T, fqt::bfloat16> ? format::brain : format::full;
+inline constexpr format format_of = std::same_as<T, fqt::binary16> ? format::half
+    : std::same_as<T, fqt::bfloat16>                               ? format::brain
+                                                                   : format::full;
 
 template <class W, class A, class I, class G, class S, class D, class R, class E>
 scheme scheme_of(fqt::scheme<W, A, I, G, S, D, R, E>) {
-    return {rule_of<W>(), rule_of<A>(), rule_of<I>(), rule_of<G>(), format_of<S>, format_of<D>, format_of<R>, std::same_as<E, fqt::eight_bit_edges>};
+    return {rule_of<W>(), rule_of<A>(), rule_of<I>(), rule_of<G>(),
+            format_of<S>, format_of<D>, format_of<R>, std::same_as<E, fqt::eight_bit_edges>};
 }
 
 // ---- rectifiers ----
@@ -46,11 +50,16 @@ double mean_of(const numbers& gains, F&& f) {
     return sum / static_cast<double>(gains.size());
 }
 inline double excess(double r) { return std::copysign(std::max(0.0, std::abs(r) - 1), r); }
-inline double energy(const numbers& gains) { return mean_of(gains, [](double r) { return r * r; }) / 2; }
-inline double hinge(const numbers& gains) { return mean_of(gains, [](double r) { return excess(r) * excess(r); }) / 2; }
+inline double energy(const numbers& gains) {
+    return mean_of(gains, [](double r) { return r * r; }) / 2;
+}
+inline double hinge(const numbers& gains) {
+    return mean_of(gains, [](double r) { return excess(r) * excess(r); }) / 2;
+}
 inline double crest(const numbers& gains) {
     const double count = static_cast<double>(gains.size());
-    return std::log(mean_of(gains, [](double r) { return std::pow(r, 8); }) * count) / 8 - std::log(mean_of(gains, [](double r) { return r * r; }) * count) / 2;
+    return std::log(mean_of(gains, [](double r) { return std::pow(r, 8); }) * count) / 8
+        - std::log(mean_of(gains, [](double r) { return r * r; }) * count) / 2;
 }
 inline double even(const numbers& gains) {
     const auto log_gain = [](double r) { return std::log(std::abs(r) + 1e-6); };
@@ -65,7 +74,8 @@ constexpr rectifier rectifier_with(double (*loss)(const numbers&), double (*slop
 template <class R>
 inline constexpr rectifier rectifier_of{};
 template <class G, class F>
-inline constexpr rectifier rectifier_of<fqt::gain_energy<G, F>> = rectifier_with<G, F>(energy, [](double r) { return r; });
+inline constexpr rectifier rectifier_of<fqt::gain_energy<G, F>> = rectifier_with<G, F>(energy,
+                                                                                       [](double r) { return r; });
 template <class G, class F>
 inline constexpr rectifier rectifier_of<fqt::gain_hinge<G, F>> = rectifier_with<G, F>(hinge, excess);
 template <class G, class F>
@@ -78,28 +88,50 @@ inline constexpr rectifier rectifier_of<fqt::even_gains<G, F>> = rectifier_with<
 /// of(spec, shape of its input) for every kind of spec.
 struct layers {
     template <int Out, fqt::window W, class Bias>
-    static pointer of(fqt::conv_spec<Out, W, Bias>, shape in) { return std::make_unique<product>(fqt::geometry_of(in, Out, W), Bias::value); }
+    static pointer of(fqt::conv_spec<Out, W, Bias>, shape in) {
+        return std::make_unique<product>(fqt::geometry_of(in, Out, W), Bias::value);
+    }
     template <int Out, class Bias>
-    static pointer of(fqt::dense_spec<Out, Bias>, shape in) { return std::make_unique<product>(fqt::geometry_of_dense(in, Out), Bias::value); }
+    static pointer of(fqt::dense_spec<Out, Bias>, shape in) {
+        return std::make_unique<product>(fqt::geometry_of_dense(in, Out), Bias::value);
+    }
     template <class R>
-    static pointer of(fqt::batch_norm_spec<R>, shape in) { return std::make_unique<batch_norm>(in, rectifier_of<R>); }
+    static pointer of(fqt::batch_norm_spec<R>, shape in) {
+        return std::make_unique<batch_norm>(in, rectifier_of<R>);
+    }
     static pointer of(fqt::relu_spec, shape in) { return std::make_unique<relu>(in); }
     template <fqt::window W>
-    static geometry pooled(shape in) { return {in, in.channels, W.kernel, W.kernel, W.stride, W.pad, 1}; }
+    static geometry pooled(shape in) {
+        return {in, in.channels, W.kernel, W.kernel, W.stride, W.pad, 1};
+    }
     template <fqt::window W>
-    static pointer of(fqt::pool_spec<fqt::max_pool_layer, W>, shape in) { return std::make_unique<pool>(pooled<W>(in), true); }
+    static pointer of(fqt::pool_spec<fqt::max_pool_layer, W>, shape in) {
+        return std::make_unique<pool>(pooled<W>(in), true);
+    }
     template <fqt::window W>
-    static pointer of(fqt::pool_spec<fqt::average_pool_layer, W>, shape in) { return std::make_unique<pool>(pooled<W>(in), false); }
-    static pointer of(fqt::global_avg_pool_spec, shape in) { return std::make_unique<pool>(geometry{in, in.channels, in.height, in.width}, false); }
+    static pointer of(fqt::pool_spec<fqt::average_pool_layer, W>, shape in) {
+        return std::make_unique<pool>(pooled<W>(in), false);
+    }
+    static pointer of(fqt::global_avg_pool_spec, shape in) {
+        return std::make_unique<pool>(geometry{in, in.channels, in.height, in.width}, false);
+    }
     static pointer of(fqt::identity_spec, shape in) { return std::make_unique<pad_shortcut>(in, in.channels, 1); }
     template <int Out, int Stride>
-    static pointer of(fqt::pad_shortcut_spec<Out, Stride>, shape in) { return std::make_unique<pad_shortcut>(in, Out, Stride); }
+    static pointer of(fqt::pad_shortcut_spec<Out, Stride>, shape in) {
+        return std::make_unique<pad_shortcut>(in, Out, Stride);
+    }
     template <shape S>
-    static pointer of(fqt::input_spec<S>, shape) { return std::make_unique<pad_shortcut>(S, S.channels, 1, true); }
+    static pointer of(fqt::input_spec<S>, shape) {
+        return std::make_unique<pad_shortcut>(S, S.channels, 1, true);
+    }
     template <class Body, class Shortcut>
-    static pointer of(fqt::residual_spec<Body, Shortcut>, shape in) { return std::make_unique<residual>(of(Body{}, in), of(Shortcut{}, in)); }
+    static pointer of(fqt::residual_spec<Body, Shortcut>, shape in) {
+        return std::make_unique<residual>(of(Body{}, in), of(Shortcut{}, in));
+    }
     template <fqt::fixed_string Name, class S>
-    static pointer of(fqt::named_spec<Name, S>, shape in) { return of(S{}, in); }
+    static pointer of(fqt::named_spec<Name, S>, shape in) {
+        return of(S{}, in);
+    }
     template <const auto& Scheme, class S>
     static pointer of(fqt::with_spec<Scheme, S>, shape in) {
         pointer result = of(S{}, in);
@@ -157,7 +189,8 @@ struct recorder {
 
 inline std::vector<float> random_floats(int count, float low, float high, std::uint32_t stream) {
     std::vector<float> v(at(count));
-    for (std::uint32_t i = 0; i < v.size(); ++i) v[i] = low + (high - low) * fqt::uniform32(fqt::random_stream{77, 0, stream}.block(0, i)[0]);
+    for (std::uint32_t i = 0; i < v.size(); ++i)
+        v[i] = std::fma(high - low, fqt::uniform32(fqt::random_stream{77, 0, stream}.block(0, i)[0]), low);
     return v;
 }
 

@@ -124,8 +124,8 @@ TEST_CASE("float images with NaN, infinity or values outside their range are ref
         std::vector<float> images(2 * 2 * 2 * 3, 0.5f);
         images[12 + 6 + 3 + 2] = value; // sample 1, channel 1, y 1, x 2
         CHECK_THROWS_WITH_AS(fqt::dataset_from_floats({2, 2, 3}, 2, images, labels), Contains(what), fqt::error);
-        CHECK_THROWS_WITH_AS(fqt::dataset_from_floats({2, 2, 3}, 2, images, labels),
-                             Contains("at channel 1, y 1, x 2"), fqt::error);
+        CHECK_THROWS_WITH_AS(fqt::dataset_from_floats({2, 2, 3}, 2, images, labels), Contains("at channel 1, y 1, x 2"),
+                             fqt::error);
     };
     refuses(std::numeric_limits<float>::quiet_NaN(), "sample 1 is");
     refuses(std::numeric_limits<float>::quiet_NaN(), "not a finite number");

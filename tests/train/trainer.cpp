@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "linear_network.hpp"
-
 #include <fqt/train/generated_images.hpp>
 #include <fqt/train/schedule.hpp>
 #include <fqt/train/trainer.hpp>
 
 #include <doctest/doctest.h>
 
+#include "linear_network.hpp"
 #include <bit>
 #include <cstdint>
 #include <cstdio>
@@ -134,7 +133,8 @@ TEST_CASE("callbacks may return nothing, and tests may be rare or left out") {
     options.evaluate_every = 2;
     options.drop_last = true;
     int steps = 0, epochs = 0;
-    fqt::trainer trainer(network, optimizer, [](std::int64_t) { return 0.01f; }, options);
+    fqt::trainer trainer(
+        network, optimizer, [](std::int64_t) { return 0.01f; }, options);
     const auto history = trainer.run(
         sets().train, sets().test, [&](const fqt::step_facts& facts) { steps += facts.samples == 32; },
         [&](const fqt::epoch_facts&) { ++epochs; });

@@ -1,6 +1,7 @@
 #pragma once
 // SPDX-License-Identifier: BSD-3-Clause
-// The forward product of one sample: sums[y][x][k] = sum over r, s, c of w[k][r][s][c] * x[c][y * stride + r - pad][...].
+// The forward product of one sample:
+//   sums[y][x][k] = sum over r, s, c of w[k][r][s][c] * x[c][y * stride + r - pad][x * stride + s - pad]
 //
 // Integer sums are exact. A float sum is a chain of fma from 0, operands of the border included, in the order
 //   r, c, s ascending   for kernels up to five wide,
@@ -25,11 +26,9 @@ public:
     /// Packs the logical weights [k][r][s][channel of k's group]; is_signed says whether activations will be.
     static void pack(const typename Kind::weight* w, bool is_signed, std::byte* packed) {
         constexpr int channels = G.channels_per_group();
-        product::pack(
-            [w](int k, int c, int r, int s) {
-                return w[(std::ptrdiff_t{k} * G.taps() + r * G.kernel_width + s) * channels + c];
-            },
-            is_signed, packed);
+        product::pack([w](int k, int c, int r,
+                          int s) { return w[(std::ptrdiff_t{k} * G.taps() + r * G.kernel_width + s) * channels + c]; },
+                      is_signed, packed);
     }
 
     /// Copies a sample of shape G.in, padded with zeros.

@@ -1,7 +1,8 @@
 #pragma once
 // SPDX-License-Identifier: BSD-3-Clause
-// The input gradient of one sample: dx[c][y][x] = sum over k, r, s of w[k][r][s][c] * h[k][(y + pad - r) / stride][...],
-// over the r and s for which the divisions leave no remainder. One correlation for each phase (y mod stride, x mod stride).
+// The input gradient of one sample:
+//   dx[y][x][c] = sum over k, r, s of w[k][r][s][c] * h[k][(y + pad - r) / stride][(x + pad - s) / stride]
+// over the r and s for which the divisions leave no remainder: one correlation for each phase of y and x.
 //
 // Integer sums are exact. A float sum is a chain of fma from 0, operands of the border included, over the taps of its
 // phase, in the order (see taps.hpp)
@@ -35,9 +36,8 @@ private:
     // Phases differ in length, and one type of sums serves all.
     static constexpr bool all_integer = [] {
         bool all = true;
-        unroll<phases * phases>([&](auto i) {
-            all = all && std::is_same_v<typename product<i>::sums_type, simd::i32x16<Arch>>;
-        });
+        unroll<phases * phases>(
+            [&](auto i) { all = all && std::is_same_v<typename product<i>::sums_type, simd::i32x16<Arch>>; });
         return all;
     }();
 
@@ -51,14 +51,16 @@ public:
     static void pack(const typename Kind::weight* w, bool is_signed, std::byte* packed) {
         unroll<phases * phases>([&](auto i) {
             if constexpr (dense) {
-                product<i>::pack([w](int input, int k, int, int) { return dense_weight(w, input, k); }, is_signed, packed);
+                product<i>::pack([w](int input, int k, int, int) { return dense_weight(w, input, k); }, is_signed,
+                                 packed);
             } else {
                 constexpr int last_r = phase_of(G.in.height, G.kernel_height, G.stride, G.pad, i / phases).last_tap;
                 constexpr int last_s = phase_of(G.in.width, G.kernel_width, G.stride, G.pad, i % phases).last_tap;
                 constexpr int channels = G.channels_per_group(), outputs = G.outputs_per_group();
                 product<i>::pack(
                     [w](int c, int group_k, int t, int u) {
-                        const int k = c / channels * outputs + group_k, r = last_r - t * G.stride, s = last_s - u * G.stride;
+                        const int k = c / channels * outputs + group_k, r = last_r - t * G.stride,
+                                  s = last_s - u * G.stride;
                         return w[(std::ptrdiff_t{k} * G.taps() + r * G.kernel_width + s) * channels + c % channels];
                     },
                     is_signed, packed + offsets[i]);
@@ -82,10 +84,8 @@ public:
                     pixel = block / input_blocks;
                     block %= input_blocks;
                 }
-                if constexpr (std::is_convertible_v<decltype(sums), sums_type>)
-                    epilogue(pixel, block, sums);
-                else
-                    epilogue(pixel, block, sums.to_float());
+                if constexpr (std::is_convertible_v<decltype(sums), sums_type>) epilogue(pixel, block, sums);
+                else epilogue(pixel, block, sums.to_float());
             };
             product<i>::run(staged, packed + offsets[i], write);
         });
@@ -95,7 +95,8 @@ private:
     static typename Kind::weight dense_weight(const typename Kind::weight* w, int input, int k) {
         constexpr int stored = padded(G.in.channels);
         const int c = input % stored, pixel = input / stored;
-        return c < G.in.channels ? w[(std::ptrdiff_t{k} * G.taps() + pixel) * G.in.channels + c] : typename Kind::weight{};
+        return c < G.in.channels ? w[(std::ptrdiff_t{k} * G.taps() + pixel) * G.in.channels + c]
+                                 : typename Kind::weight{};
     }
 };
 

@@ -15,7 +15,6 @@ namespace fqt::kernels {
 struct integer {
     using operand = std::uint8_t;
     using weight = std::int8_t;
-    using sum = std::int32_t;
     /// Operands that one multiply-add contracts.
     static constexpr int group = 4;
 
@@ -36,7 +35,6 @@ struct integer {
 struct real {
     using operand = float;
     using weight = float;
-    using sum = float;
     static constexpr int group = 1;
 
     template <class Arch>
@@ -65,7 +63,8 @@ constexpr int contracted(int channels) {
     return static_cast<int>(round_up(channels, Kind::group));
 }
 
-/// Channels of one staged pixel. Codes are written in blocks of 16; only first layers, of up to 12 channels, are denser.
+/// Channels of one staged pixel. Codes are written in blocks of 16; only first layers, of up to 12 channels, are
+/// denser.
 template <class Kind>
 constexpr int staged_channels(int channels) {
     return !is_integer<Kind> ? channels : channels <= 12 ? contracted<Kind>(channels) : padded(channels);

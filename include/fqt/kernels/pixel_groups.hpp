@@ -1,11 +1,13 @@
 #pragma once
 // SPDX-License-Identifier: BSD-3-Clause
-// How a sample's activations and gradients are staged for the weight gradient, which sums over pixels. In both kinds one
-// channel of one step is four bytes, and a block of 16 channels is one vector:
-//   integer  a step is four neighbouring output pixels of a row; activations are copied once for each kernel column s:
-//            activations [block][padded row][step][s] [16 channels][4 pixels]   gradients [block][y][step] [16 k][4 pixels]
-//   real     a step is one output pixel, and activations are the padded image as it is:
-//            activations [padded row][padded column] [channel]                  gradients [block][y][x] [16 k]
+// How a sample's activations and gradients are staged for the weight gradient, which sums over pixels. In both kinds
+// one channel of one step is four bytes, and a block of 16 channels is one vector:
+//   integer  a step is four neighbouring output pixels of a row; activations are copied once for each kernel column s
+//            activations [block][padded row][step][s] [16 channels][4 pixels]
+//            gradients   [block][y][step] [16 k][4 pixels]
+//   real     a step is one output pixel, and activations are the padded image as it is
+//            activations [padded row][padded column] [channel]
+//            gradients   [block][y][x] [16 k]
 // Blocks are outermost, so that a tile reads contiguous memory.
 // Before the gradients, the integer kind keeps -128 times the sum of h, [run of rows][k], the start of every sum that
 // multiplies signed activations, which have 128 added.
@@ -35,7 +37,8 @@ public:
     static constexpr std::ptrdiff_t tap_bytes =
         is_integer<Kind> && !narrow ? vector_bytes : staged_channels<Kind>(G.in.channels) * 4;
     static constexpr std::ptrdiff_t step_bytes = tap_bytes * (is_integer<Kind> ? G.kernel_width : G.stride);
-    static constexpr std::ptrdiff_t row_bytes = is_integer<Kind> ? steps * step_bytes : forward_image(G).width() * tap_bytes;
+    static constexpr std::ptrdiff_t row_bytes =
+        is_integer<Kind> ? steps * step_bytes : forward_image(G).width() * tap_bytes;
     // Rows that some kernel row reads.
     static constexpr int used_rows = (out.height - 1) * G.stride + G.kernel_height;
     static constexpr std::ptrdiff_t block_bytes = is_integer<Kind> ? used_rows * row_bytes : vector_bytes;
@@ -61,15 +64,14 @@ private:
     static constexpr std::ptrdiff_t row_at = round_up(blocks(G.in.channels) * block_bytes + vector_bytes, 64);
 
 public:
-    static constexpr std::size_t activation_bytes = is_integer<Kind> ? whole_lines(row_at + row_columns * lanes) : image::bytes;
+    static constexpr std::size_t activation_bytes =
+        is_integer<Kind> ? whole_lines(row_at + row_columns * lanes) : image::bytes;
     static constexpr std::size_t gradient_bytes = whole_lines(start_bytes + output_blocks * gradient_block_bytes);
 
     template <class Source>
     static void stage_activation(const Source& x, bool is_signed, std::byte* staged) {
-        if constexpr (is_integer<Kind>)
-            stage_codes(x, zero_code(is_signed), staged);
-        else
-            image::stage(x, staged);
+        if constexpr (is_integer<Kind>) stage_codes(x, zero_code(is_signed), staged);
+        else image::stage(x, staged);
     }
 
     template <class Source>
@@ -82,10 +84,8 @@ public:
                 for (int x = 0; x < out.width; x += Kind::group, to += vector_bytes)
                     for (int block = 0; block < output_blocks; ++block) {
                         std::byte* at = to + block * gradient_block_bytes;
-                        if constexpr (is_integer<Kind>)
-                            stage_codes(h, y, x, block, at, totals[block]);
-                        else
-                            h.template values<Arch>(y * out.width + x, block).store(reinterpret_cast<float*>(at));
+                        if constexpr (is_integer<Kind>) stage_codes(h, y, x, block, at, totals[block]);
+                        else h.template values<Arch>(y * out.width + x, block).store(reinterpret_cast<float*>(at));
                     }
             if constexpr (is_integer<Kind>) store_starts(totals, staged + run * run_start_bytes);
         }
@@ -116,7 +116,8 @@ private:
     static void stage_windows(const std::byte* row, std::byte* to) {
         for (int step = 0; step < steps; ++step)
             for (int s = 0; s < G.kernel_width; ++s, to += tap_bytes)
-                simd::store_transposed<G.stride * lanes>(registers{}, row + (step * Kind::group * G.stride + s) * lanes, to);
+                simd::store_transposed<G.stride * lanes>(registers{}, row + (step * Kind::group * G.stride + s) * lanes,
+                                                         to);
     }
 
     // Four pixels of a row of h, zeros beyond its end.
@@ -129,10 +130,8 @@ private:
         }();
         simd::u8x16<Arch> rows[4];
         unroll<4>([&](auto i) __attribute__((always_inline)) {
-            if (x + i < out.width)
-                rows[i] = less_128(h.template bytes<Arch>(y * out.width + x + i, block));
-            else
-                rows[i] = less_128(simd::u8x16<Arch>::load(zeros.data()));
+            if (x + i < out.width) rows[i] = less_128(h.template bytes<Arch>(y * out.width + x + i, block));
+            else rows[i] = less_128(simd::u8x16<Arch>::load(zeros.data()));
         });
         store_transposed(registers{}, rows, to);
         // Part of staging, not of the product: the registers' own tag keeps it out of a derived tag's count.

@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The three products in plain loops over logical tensors: the specification. Integers are exact in int64; floats follow
 // the documented order of fma exactly, so kernels equal this bit for bit.
-//   x [y][x][c] of shape G.in,  w and dw [k][r][s][channel of k's group],  h [y][x][k] of shape G.out(); no padded lanes.
+//   x [y][x][c] of shape G.in,  w and dw [k][r][s][channel of k's group],  h [y][x][k] of shape G.out(); no padded
+//   lanes.
 
 #include <fqt/core/shape.hpp>
 #include <fqt/kernels/taps.hpp>
@@ -90,7 +91,8 @@ void weight_gradient(const geometry& g, const T* x, const T* h, Sum* dw) {
                     Sum sum{};
                     for (int oy = 0; oy < g.out().height; ++oy)
                         for (int ox = 0; ox < g.out().width; ++ox)
-                            multiply_add(sum, at(x, g.in, oy * g.stride + r - g.pad, ox * g.stride + s - g.pad, channel),
+                            multiply_add(sum,
+                                         at(x, g.in, oy * g.stride + r - g.pad, ox * g.stride + s - g.pad, channel),
                                          at(h, g.out(), oy, ox, k));
                     *dw++ = sum;
                 }

@@ -20,17 +20,13 @@ constexpr std::byte zero_code(bool is_signed) { return is_signed ? std::byte{128
 /// 16 lanes of a source, and how they are written.
 template <class Kind, class Arch, class Source>
 FQT_INLINE auto lanes_of(const Source& source, int pixel, int block) {
-    if constexpr (is_integer<Kind>)
-        return source.template bytes<Arch>(pixel, block);
-    else
-        return source.template values<Arch>(pixel, block);
+    if constexpr (is_integer<Kind>) return source.template bytes<Arch>(pixel, block);
+    else return source.template values<Arch>(pixel, block);
 }
 template <class Kind, class Source>
 constexpr std::byte border_of(const Source& source) {
-    if constexpr (is_integer<Kind>)
-        return zero_code(source.is_signed);
-    else
-        return std::byte{0};
+    if constexpr (is_integer<Kind>) return zero_code(source.is_signed);
+    else return std::byte{0};
 }
 
 template <staged_shape S, class Kind, class Arch>
@@ -55,10 +51,8 @@ public:
             for (int x = 0; x < S.inner.width; ++x, ++pixel, to += pixel_bytes)
                 for (int block = 0; block < blocks(S.inner.channels); ++block) {
                     const auto v = lanes_of<Kind, Arch>(source, pixel, block);
-                    if constexpr (is_integer<Kind>)
-                        v.store(to + block * block_bytes);
-                    else
-                        v.store(reinterpret_cast<float*>(to + block * block_bytes));
+                    if constexpr (is_integer<Kind>) v.store(to + block * block_bytes);
+                    else v.store(reinterpret_cast<float*>(to + block * block_bytes));
                 }
             to = fill(to, S.right * pixel_bytes, border);
         }

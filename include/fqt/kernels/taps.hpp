@@ -1,34 +1,67 @@
 #pragma once
 // SPDX-License-Identifier: BSD-3-Clause
 // Forward product and input gradient as one thing: a correlation, that is, a window of taps that walks over a staged,
-// padded image. The forward product is one correlation. The input gradient at stride S is S x S of them, each over the
-// image of h with only the taps that fall on a pixel of h: input row y meets kernel row r iff (y + pad - r) is a
+// padded image. The forward product is one correlation. The input gradient at stride S is S x S of them, each over
+// the image of h with only the taps that fall on a pixel of h: input row y meets kernel row r iff (y + pad - r) is a
 // multiple of S, and then reads row (y + pad - r) / S of h. No product with an inserted zero exists.
 //
-// The order of a sum, on which float bits rest, is: row of taps, then channel, then tap within the row, all ascending in
-// the staged image (so an input gradient meets r and s descending). A row of taps is a row of the window up to
-// five taps wide, and a single tap of a wider window.
+// The order of a sum, on which float bits rest, is: row of taps, then channel, then tap within the row, all ascending
+// in the staged image (so an input gradient meets r and s descending). A row of taps is a row of the window up to five
+// taps wide, and a single tap of a wider window.
 
 #include <fqt/core/shape.hpp>
+
+#include <algorithm>
 
 namespace fqt::kernels {
 
 /// Taps whose operands are read together.
 constexpr int taps_in_row(int window_width) { return window_width <= 5 ? window_width : 1; }
 
-/// sums[y][x][o] = sum over taps (t, u) and channels d of weight[o][d][t][u] * image[top + y * stride + t][left + x * stride + u][d].
+/// sums[y][x][o] = sum over taps (t, u) and channels d of
+///     weight[o][d][t][u] * image[top + y * stride + t][left + x * stride + u][d]
 struct correlation {
-    int depth, outputs, groups;                          // d counts depth / groups channels of o's group
-    int taps_y, taps_x, stride;
-    int image_width, top, left;                          // staged pixels; where the first site's window begins
-    int sites_y, sites_x;
-    int target_y, target_x, target_step, target_width;   // the pixel written by site (y, x)
+    int depth{}, outputs{}, groups = 1; // d runs over the depth / groups channels of o's group
+    int taps_y = 1, taps_x = 1, stride = 1;
+    int image_width = 1, top{}, left{}; // staged pixels; where the first site's window begins
+    int sites_y = 1, sites_x = 1;
+    int target_y{}, target_x{}, target_step = 1, target_width = 1; // the pixel that site (y, x) writes
 
     constexpr int target(int y, int x) const {
         return (target_y + y * target_step) * target_width + target_x + x * target_step;
     }
     constexpr int taps() const { return taps_y * taps_x; }
     friend constexpr bool operator==(const correlation&, const correlation&) = default;
+};
+
+/// Which channels meet which outputs. A block of 16 outputs is multiplied with all channels of the groups that it has
+/// outputs of, with zero weights where groups differ: a waste where groups are narrow, but lanes left empty are more.
+struct grouping {
+    int channels, outputs, groups;
+    int unit = 1; // a block's channels begin at a multiple of this
+
+    constexpr int group_channels() const { return channels / groups; }
+    constexpr int group_outputs() const { return outputs / groups; }
+    constexpr bool meets(int channel, int output) const {
+        return channel / group_channels() == output / group_outputs();
+    }
+    /// The first channel that a block meets.
+    constexpr int first(int block) const {
+        return groups == 1 ? 0 : block * lanes / group_outputs() * group_channels() / unit * unit;
+    }
+    /// Channels from there on that some block meets.
+    constexpr int count() const {
+        int most = 0;
+        for (int block = 0; block < blocks(outputs); ++block) {
+            const int last = std::min(block * lanes + lanes, outputs) - 1;
+            most = std::max(most, (last / group_outputs() + 1) * group_channels() - first(block));
+        }
+        return most;
+    }
+    /// Neighbouring blocks that meet the same channels, so that one tile may hold them.
+    constexpr int alike() const {
+        return groups == 1 ? blocks(outputs) : group_outputs() % lanes == 0 ? group_outputs() / lanes : 1;
+    }
 };
 
 /// A sample's padded copy: borders of zeros around `inner`, in pixels.
@@ -46,16 +79,24 @@ constexpr staged_shape forward_image(const geometry& g) { return {g.in, g.pad, g
 
 constexpr correlation forward_correlation(const geometry& g) {
     const shape out = g.out();
-    return {g.in.channels, g.outputs, g.groups, g.kernel_height, g.kernel_width, g.stride, forward_image(g).width(), 0, 0,
-            out.height, out.width, 0, 0, 1, out.width};
+    return {.depth = g.in.channels,
+            .outputs = g.outputs,
+            .groups = g.groups,
+            .taps_y = g.kernel_height,
+            .taps_x = g.kernel_width,
+            .stride = g.stride,
+            .image_width = forward_image(g).width(),
+            .sites_y = out.height,
+            .sites_x = out.width,
+            .target_width = out.width};
 }
 
 /// One dimension of an input gradient, at the input positions phase, phase + stride, ...
 struct gradient_phase {
-    int taps = 0;     // kernel positions last_tap, last_tap - stride, ... down to last_tap - (taps - 1) * stride
+    int taps = 0; // kernel positions last_tap, last_tap - stride, ... down to last_tap - (taps - 1) * stride
     int last_tap = 0;
     int sites = 0;
-    int first = 0;    // position of h under the first tap of the first site; negative in the border
+    int first = 0; // position of h under the first tap of the first site; negative in the border
 
     constexpr int end() const { return first + sites - 1 + taps; }
 };
@@ -93,12 +134,24 @@ constexpr staged_shape input_gradient_image(const geometry& g) {
 }
 
 constexpr correlation input_gradient_correlation(const geometry& g, int phase_y, int phase_x) {
+    if (is_dense(g)) return {.depth = g.outputs, .outputs = g.in.pixels() * padded(g.in.channels)};
     const staged_shape image = input_gradient_image(g);
-    if (is_dense(g)) return {g.outputs, g.in.pixels() * padded(g.in.channels), 1, 1, 1, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1};
     const gradient_phase y = phase_of(g.in.height, g.kernel_height, g.stride, g.pad, phase_y);
     const gradient_phase x = phase_of(g.in.width, g.kernel_width, g.stride, g.pad, phase_x);
-    return {g.outputs, g.in.channels, g.groups, y.taps, x.taps, 1, image.width(), image.top + y.first,
-            image.left + x.first, y.sites, x.sites, phase_y, phase_x, g.stride, g.in.width};
+    return {.depth = g.outputs,
+            .outputs = g.in.channels,
+            .groups = g.groups,
+            .taps_y = y.taps,
+            .taps_x = x.taps,
+            .image_width = image.width(),
+            .top = image.top + y.first,
+            .left = image.left + x.first,
+            .sites_y = y.sites,
+            .sites_x = x.sites,
+            .target_y = phase_y,
+            .target_x = phase_x,
+            .target_step = g.stride,
+            .target_width = g.in.width};
 }
 
 } // namespace fqt::kernels

@@ -1,9 +1,9 @@
 #pragma once
 // SPDX-License-Identifier: BSD-3-Clause
 // How many rows (pixels, or channels) and vectors of 16 lanes a tile holds. The choice minimizes an estimate of time: a
-// core does two multiply-adds and one load a cycle, and a multiply-add waits five cycles for the one before it in its sum.
-// (Some cores load twice a cycle, most of them not 64 bytes.) Sizes divide what they tile as evenly as possible, and
-// remainders have tiles of their own, so nothing is computed in vain.
+// core does two multiply-adds and one load a cycle, and a multiply-add waits five cycles for the one before it in its
+// sum. (Some cores load twice a cycle, most of them not 64 bytes.) Sizes divide what they tile as evenly as possible,
+// and remainders have tiles of their own, so nothing is computed in vain.
 
 #include <fqt/core/shape.hpp>
 
@@ -29,9 +29,9 @@ constexpr even_tiles split_within_blocks(int n, int most) {
     return {full, n % full, n / full};
 }
 
-/// What a tile is chosen for: `rows` rows times `blocks` vectors, at most `most_sums` sums and `most_operands` vectors at
-/// a time. In one step, each pair of a row and a vector does `products` multiply-adds in `sums` sums; a row is read in
-/// `row_reads` loads, of which it shares `shared_reads` with the next one, and a vector in `vector_reads` loads.
+/// What a tile is chosen for: `rows` rows times `blocks` vectors, at most `most_sums` sums and `most_operands` vectors
+/// at a time. In one step, each pair of a row and a vector does `products` multiply-adds in `sums` sums; a row is read
+/// in `row_reads` loads, of which it shares `shared_reads` with the next one, and a vector in `vector_reads` loads.
 struct tile_problem {
     int rows, blocks, most_sums, most_operands;
     int products, sums, row_reads, shared_reads, vector_reads;
@@ -56,7 +56,8 @@ constexpr tile_shape best_tile(const tile_problem& p) {
         std::int64_t reads = 0;
         const auto add = [&](int rows, int count) {
             const std::int64_t loads = rows * p.row_reads - (rows - 1) * p.shared_reads + vectors * p.vector_reads;
-            const std::int64_t multiply_adds = std::int64_t{rows} * vectors * p.products, chain = p.products / std::max(p.sums, 1);
+            const std::int64_t multiply_adds = std::int64_t{rows} * vectors * p.products,
+                               chain = p.products / std::max(p.sums, 1);
             shape.time += std::max({multiply_adds, 2 * loads, 10 * chain}) * count * (p.blocks / vectors);
             reads += loads * count * (p.blocks / vectors);
         };

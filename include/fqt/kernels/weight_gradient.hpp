@@ -1,6 +1,7 @@
 #pragma once
 // SPDX-License-Identifier: BSD-3-Clause
-// The weight gradient of one sample: dw[k][r][s][c] += scale * sum over y, x of h[k][y][x] * x[c][y * stride + r - pad][...].
+// The weight gradient of one sample:
+//   dw[k][r][s][c] += scale * sum over y, x of h[k][y][x] * x[c][y * stride + r - pad][x * stride + s - pad]
 //
 // The sum runs over pixels, in steps of four codes or one float (pixel_groups.hpp). A tile holds, over all pixels, the
 // sums of one row of kernel columns s for
@@ -15,8 +16,6 @@
 #include <fqt/kernels/pixel_groups.hpp>
 #include <fqt/kernels/tile_shape.hpp>
 
-#include <cmath>
-
 namespace fqt::kernels {
 
 template <geometry G, class Kind, class Arch, std::int64_t Longest = longest_sum>
@@ -27,13 +26,15 @@ private:
     using staged = pixel_groups<G, Kind, Arch, Longest>;
 
     static constexpr shape out = G.out();
-    static constexpr int channels = G.channels_per_group();
+    static constexpr grouping groups{G.in.channels, G.outputs, G.groups, lanes};
+    // Channels that a block of outputs meets.
+    static constexpr int channels = groups.count();
 
     // Kernel columns that one tile holds.
     static constexpr int taps = taps_in_row(G.kernel_width) <= registers::operands ? taps_in_row(G.kernel_width) : 1;
 
     static constexpr tile_shape with_output_lanes = best_tile({.rows = channels,
-                                                               .blocks = blocks(G.outputs),
+                                                               .blocks = groups.alike(),
                                                                .most_sums = registers::gradient_sums,
                                                                .most_operands = registers::operands,
                                                                .products = taps,
@@ -58,14 +59,15 @@ private:
     static constexpr int vectors = (input_lanes ? with_input_lanes : with_output_lanes).vectors;
     static constexpr int row_count = input_lanes ? G.outputs : channels;
     static constexpr int lane_count = input_lanes ? channels : padded(G.outputs);
-    static constexpr even_tiles tiles = split_within_blocks(row_count, (input_lanes ? with_input_lanes : with_output_lanes).rows);
+    static constexpr even_tiles tiles =
+        split_within_blocks(row_count, (input_lanes ? with_input_lanes : with_output_lanes).rows);
 
 public:
     /// Buffers are aligned to 64 bytes.
     static constexpr std::size_t staged_activation_bytes = staged::activation_bytes;
     static constexpr std::size_t staged_gradient_bytes = staged::gradient_bytes;
-    /// Floats of the running gradient, in the order of tiles: [r][row][s][lane]. The number is the same on every instruction
-    /// set, so that callers may let it decide what must be equal there.
+    /// Floats of the running gradient, in the order of tiles: [r][row][s][lane]. The number is the same on every
+    /// instruction set, so that callers may let it decide what must be equal there.
     static constexpr std::size_t sums = std::size_t{channels} * std::size_t{G.taps()} * std::size_t{padded(G.outputs)};
     static_assert(std::int64_t{row_count} * G.taps() * lane_count <= std::int64_t{sums});
 
@@ -84,16 +86,13 @@ public:
     /// Adds scale * (the sample's weight gradient) to `into`. is_signed says whether activations are.
     static void run(const std::byte* activation, const std::byte* gradient, bool is_signed, float scale, float* into) {
         const sample x{activation, gradient, is_signed, scale, into};
-        if constexpr (G.groups > 1) {
-            run_grouped(x);
-        } else {
-            for (int r = 0; r < G.kernel_height; ++r)
-                for (int s = 0; s < G.kernel_width; s += taps)
-                    for (int lane = 0; lane < lane_count; lane += vectors * lanes) {
-                        for (int tile = 0; tile < tiles.count; ++tile) run_tile<tiles.full>(x, r, s, tile * tiles.full, lane);
-                        if constexpr (tiles.rest > 0) run_tile<tiles.rest>(x, r, s, tiles.count * tiles.full, lane);
-                    }
-        }
+        for (int r = 0; r < G.kernel_height; ++r)
+            for (int s = 0; s < G.kernel_width; s += taps)
+                for (int lane = 0; lane < lane_count; lane += vectors * lanes) {
+                    for (int tile = 0; tile < tiles.count; ++tile)
+                        run_tile<tiles.full>(x, r, s, tile * tiles.full, lane);
+                    if constexpr (tiles.rest > 0) run_tile<tiles.rest>(x, r, s, tiles.count * tiles.full, lane);
+                }
     }
 
     /// Writes such sums as the logical gradient [k][r][s][channel of the group].
@@ -101,8 +100,11 @@ public:
         for (int k = 0; k < G.outputs; ++k)
             for (int r = 0; r < G.kernel_height; ++r)
                 for (int s = 0; s < G.kernel_width; ++s)
-                    for (int c = 0; c < channels; ++c)
-                        *dw++ = input_lanes ? from[sum_index(r, k, s) + c] : from[sum_index(r, c, s) + k];
+                    for (int c = 0; c < G.channels_per_group(); ++c) {
+                        const int channel = k / G.outputs_per_group() * G.channels_per_group() + c;
+                        *dw++ = input_lanes ? from[sum_index(r, k, s) + c]
+                                            : from[sum_index(r, channel - groups.first(k / lanes), s) + k];
+                    }
     }
 
 private:
@@ -112,8 +114,8 @@ private:
         float scale;
         float* into;
 
-        std::int32_t start(int run, int k) const {
-            return is_signed ? load<std::int32_t>(gradient + run * staged::run_start_bytes + std::ptrdiff_t{k} * 4) : 0;
+        const std::int32_t* starts(int run) const {
+            return reinterpret_cast<const std::int32_t*>(gradient + run * staged::run_start_bytes);
         }
     };
 
@@ -121,12 +123,12 @@ private:
         return ((std::ptrdiff_t{r} * row_count + row) * G.kernel_width + s) * lane_count;
     }
 
-    // ---- all channels meet all outputs ----
-
-    // Sums are [row][tap][vector]: rows row to row + Rows - 1, kernel row r, columns s to s + taps - 1, lanes from `lane`.
+    // Sums are [row][tap][vector], for Rows rows from `row`, kernel row r, columns from s, lanes from `lane`.
     template <int Rows>
     static void run_tile(const sample& x, int r, int s, int row, int lane) {
         constexpr int size = Rows * taps * vectors;
+        // A block of outputs of few channels meets fewer than others do.
+        if (G.groups > 1 && groups.first(lane / lanes) + row >= G.in.channels) return;
         float* into = x.into + sum_index(r, row, s) + lane;
         for (int run = 0; run < staged::runs; ++run) {
             accumulator sum[size];
@@ -143,23 +145,22 @@ private:
     }
 
     template <int Rows>
-    [[gnu::always_inline]] static void add_rows(accumulator (&sum)[Rows * taps * vectors], const sample& x, int run, int r,
-                                                int s, int row, int lane) {
+    [[gnu::always_inline]] static void add_rows(accumulator (&sum)[Rows * taps * vectors], const sample& x, int run,
+                                                int r, int s, int row, int lane) {
         int y = run * staged::run_rows;
         const int end = std::min(y + staged::run_rows, out.height);
-        const int channel = input_lanes ? lane : row, k = input_lanes ? row : lane;
-        const std::byte* activation_row = x.activation + staged::channel_offset(channel) + s * staged::tap_bytes +
-                                          (std::ptrdiff_t{y} * G.stride + r) * staged::row_bytes;
-        const std::byte* gradient = x.gradient + staged::gradient_offset(k) + std::ptrdiff_t{y} * staged::steps * vector_bytes;
+        const int channel = input_lanes ? lane : groups.first(lane / lanes) + row, k = input_lanes ? row : lane;
+        const std::byte* activation_row = x.activation + staged::channel_offset(channel) + s * staged::tap_bytes
+            + (std::ptrdiff_t{y} * G.stride + r) * staged::row_bytes;
+        const std::byte* gradient =
+            x.gradient + staged::gradient_offset(k) + std::ptrdiff_t{y} * staged::steps * vector_bytes;
         // Tested below, for the reason given in correlate.hpp.
         do {
             const std::byte* activation = activation_row;
             int step = 0;
             do {
-                if constexpr (input_lanes)
-                    add_step_of_inputs<Rows>(sum, activation, gradient);
-                else
-                    add_step_of_outputs<Rows>(sum, activation, gradient);
+                if constexpr (input_lanes) add_step_of_inputs<Rows>(sum, activation, gradient);
+                else add_step_of_outputs<Rows>(sum, activation, gradient);
                 activation += staged::step_bytes;
                 gradient += vector_bytes;
             } while (++step < staged::steps);
@@ -176,8 +177,8 @@ private:
             h[v] = Kind::template vector<Arch, weight>(gradient + v * staged::gradient_block_bytes);
         });
         unroll<Rows * taps>([&](auto i) __attribute__((always_inline)) {
-            const auto a = Kind::template repeat<Arch, typename Kind::operand>(activation + i / taps * 4 +
-                                                                               i % taps * staged::tap_bytes);
+            const auto a = Kind::template repeat<Arch, typename Kind::operand>(activation + i / taps * 4
+                                                                               + i % taps * staged::tap_bytes);
             unroll<vectors>([&](auto v) __attribute__((always_inline)) {
                 multiply_add(Arch{}, sum[i * vectors + v], a, h[v]);
             });
@@ -190,7 +191,8 @@ private:
         using operand = typename Kind::operand;
         decltype(Kind::template vector<Arch, operand>(activation)) a[taps * vectors];
         unroll<taps * vectors>([&](auto i) __attribute__((always_inline)) {
-            a[i] = Kind::template vector<Arch, operand>(activation + i / vectors * staged::tap_bytes + i % vectors * staged::block_bytes);
+            a[i] = Kind::template vector<Arch, operand>(activation + i / vectors * staged::tap_bytes
+                                                        + i % vectors * staged::block_bytes);
         });
         unroll<Rows>([&](auto row) __attribute__((always_inline)) {
             const auto h = Kind::template repeat<Arch, typename Kind::weight>(gradient + row * 4);
@@ -202,53 +204,15 @@ private:
 
     // Of output k in all lanes, or of the outputs from k on.
     FQT_INLINE static accumulator start(const sample& x, int run, int k) {
-        if constexpr (!is_integer<Kind>)
-            return accumulator::zero();
-        else if constexpr (input_lanes)
-            return accumulator::repeat(x.start(run, k));
-        else
-            return x.is_signed ? accumulator::load(reinterpret_cast<const std::int32_t*>(x.gradient + run * staged::run_start_bytes) + k)
-                               : accumulator::repeat(0);
+        if constexpr (!is_integer<Kind>) return accumulator::zero();
+        else if constexpr (input_lanes) return accumulator::repeat(x.is_signed ? x.starts(run)[k] : 0);
+        else return x.is_signed ? accumulator::load(x.starts(run) + k) : accumulator::repeat(0);
     }
 
     FQT_INLINE static void add_scaled(simd::f32x16<Arch> scale, const accumulator& sum, float* into) {
         const auto old = simd::f32x16<Arch>::load(into);
-        if constexpr (is_integer<Kind>)
-            fma(scale, simd::i32x16<Arch>(sum).to_float(), old).store(into);
-        else
-            fma(scale, sum, old).store(into);
-    }
-
-    // ---- groups: each output meets the channels of its own group, in plain loops ----
-
-    static void run_grouped(const sample& x) {
-        for (int run = 0; run < staged::runs; ++run)
-            for (int r = 0; r < G.kernel_height; ++r)
-                for (int c = 0; c < channels; ++c)
-                    for (int s = 0; s < G.kernel_width; ++s)
-                        for (int k = 0; k < G.outputs; ++k) {
-                            float& to = x.into[sum_index(r, c, s) + k];
-                            to = std::fma(x.scale, static_cast<float>(grouped_sum(x, run, r, s, c, k)), to);
-                        }
-    }
-
-    static typename Kind::sum grouped_sum(const sample& x, int run, int r, int s, int c, int k) {
-        using simd::multiply_add;
-        typename Kind::sum sum{};
-        if constexpr (is_integer<Kind>) sum = x.start(run, k);
-        const std::byte* activation = x.activation + staged::channel_offset(k / G.outputs_per_group() * channels + c) +
-                                      r * staged::row_bytes + s * staged::tap_bytes;
-        const std::byte* gradient = x.gradient + staged::gradient_offset(k);
-        for (int y = run * staged::run_rows; y < std::min((run + 1) * staged::run_rows, out.height); ++y)
-            for (int pixel = 0; pixel < out.width; ++pixel) {
-                const int step = pixel / Kind::group, i = pixel % Kind::group;
-                multiply_add(Arch{}, sum,
-                             load<typename Kind::operand>(activation + std::ptrdiff_t{y} * G.stride * staged::row_bytes +
-                                                          step * staged::step_bytes + i),
-                             load<typename Kind::weight>(
-                                 gradient + (std::ptrdiff_t{y} * staged::steps + step) * vector_bytes + i));
-            }
-        return sum;
+        if constexpr (is_integer<Kind>) fma(scale, simd::i32x16<Arch>(sum).to_float(), old).store(into);
+        else fma(scale, sum, old).store(into);
     }
 };
 

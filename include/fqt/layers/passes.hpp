@@ -182,7 +182,7 @@ void reduce_gradient(const context& c, const X& x, const G& g, std::byte* shared
     constexpr int channels = padded(G::dims.channels);
     auto* partial = reinterpret_cast<double*>(shared);
     parallel_for(c.samples, c.threads, [&](int n, int) {
-        double* mine = partial + static_cast<std::size_t>(n) * 2 * static_cast<std::size_t>(channels);
+        double* of_sample = partial + static_cast<std::size_t>(n) * 2 * static_cast<std::size_t>(channels);
         for (int b = 0; b < blocks(G::dims.channels); ++b) {
             auto sum = simd::f64x16<Arch>::zero(), with_units = simd::f64x16<Arch>::zero();
             for (int p = 0; p < G::dims.pixels(); ++p) {
@@ -190,8 +190,8 @@ void reduce_gradient(const context& c, const X& x, const G& g, std::byte* shared
                 sum.add(v);
                 with_units.add_product(v, units_of<Arch>(x, n, p, b));
             }
-            sum.store(mine + b * lanes);
-            with_units.store(mine + channels + b * lanes);
+            sum.store(of_sample + b * lanes);
+            with_units.store(of_sample + channels + b * lanes);
         }
     });
     for (int i = 0; i < 2 * channels; ++i) {

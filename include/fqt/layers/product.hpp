@@ -356,15 +356,15 @@ private:
     void add_weight_gradient(const context& c, const X& x, backward_memory& memory, Source&& source, Step&& step) {
         constexpr auto sums = weight_kernel::sums;
         parallel_for(groups, c.threads, [&](int group, int thread) {
-            float* mine = memory.group_sums + static_cast<std::size_t>(group) * sums;
-            std::fill_n(mine, sums, 0.0f);
+            float* of_group = memory.group_sums + static_cast<std::size_t>(group) * sums;
+            std::fill_n(of_group, sums, 0.0f);
             std::byte* activation = c.scratch_of(thread);
             std::byte* gradient = activation + weight_kernel::staged_activation_bytes;
             for (int n = c.samples * group / groups; n < c.samples * (group + 1) / groups; ++n) {
                 weight_kernel::stage_activation(code_source<input_type<X>>{input_.view(x), n}, !X::nonnegative,
                                                 activation);
                 weight_kernel::stage_gradient(source(n), gradient);
-                weight_kernel::run(activation, gradient, !X::nonnegative, step(n), mine);
+                weight_kernel::run(activation, gradient, !X::nonnegative, step(n), of_group);
             }
         });
         for (int group = 1; group < groups; ++group)

@@ -10,7 +10,8 @@ struct generic {
     static constexpr const char* name = "generic";
     using registers = generic;
 };
-/// AVX2 with FMA and F16C: two registers of 8 lanes. It has no 8-bit product that cannot saturate, so codes are widened.
+/// AVX2 with FMA and F16C: two registers of 8 lanes. It has no 8-bit product that cannot saturate, so codes are
+/// widened.
 struct avx2 : generic {
     static constexpr const char* name = "avx2";
     using registers = avx2;
@@ -21,7 +22,8 @@ struct avx512 : avx2 {
     using registers = avx512;
 };
 
-#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__) && defined(__AVX512VBMI__) && defined(__AVX512VNNI__)
+#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__)                    \
+    && defined(__AVX512VBMI__) && defined(__AVX512VNNI__)
 #define FQT_HAS_AVX512 1
 using best = avx512;
 #elif defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)

@@ -52,7 +52,9 @@ struct u8_generic {
         for (int i = 0; i < lanes; ++i) r.part[i] = std::to_integer<std::uint8_t>(from[i]);
         return r;
     }
-    void store(std::byte* to) const { for (int i = 0; i < lanes; ++i) to[i] = std::byte{part[i]}; }
+    void store(std::byte* to) const {
+        for (int i = 0; i < lanes; ++i) to[i] = std::byte{part[i]};
+    }
     std::uint8_t lane(int i) const { return part[i]; }
 };
 
@@ -86,8 +88,12 @@ struct conversions<arch::generic> {
         for (int i = 0; i < lanes; ++i) r.part[i] = to_float(from[i]);
         return r;
     }
-    static void store(binary16* to, f32 v) { for (int i = 0; i < lanes; ++i) to[i] = to_binary16(v.part[i]); }
-    static void store(bfloat16* to, f32 v) { for (int i = 0; i < lanes; ++i) to[i] = to_bfloat16(v.part[i]); }
+    static void store(binary16* to, f32 v) {
+        for (int i = 0; i < lanes; ++i) to[i] = to_binary16(v.part[i]);
+    }
+    static void store(bfloat16* to, f32 v) {
+        for (int i = 0; i < lanes; ++i) to[i] = to_bfloat16(v.part[i]);
+    }
 
     template <int Bits, bool Signed>
     static u8_generic load_bytes(const std::byte* from) {
@@ -133,17 +139,29 @@ FQT_INLINE void store_bfloat16(bfloat16* to, f32_lanes<Registers> v) {
 
 /// 16 numbers as they are stored, for loops that are templates on the stored type.
 template <class Arch>
-FQT_INLINE f32x16<Arch> load(const float* from) { return f32x16<Arch>::load(from); }
+FQT_INLINE f32x16<Arch> load(const float* from) {
+    return f32x16<Arch>::load(from);
+}
 template <class Arch>
-FQT_INLINE f32x16<Arch> load(const binary16* from) { return load_binary16<Arch>(from); }
+FQT_INLINE f32x16<Arch> load(const binary16* from) {
+    return load_binary16<Arch>(from);
+}
 template <class Arch>
-FQT_INLINE f32x16<Arch> load(const bfloat16* from) { return load_bfloat16<Arch>(from); }
+FQT_INLINE f32x16<Arch> load(const bfloat16* from) {
+    return load_bfloat16<Arch>(from);
+}
 template <class Registers>
-FQT_INLINE void store(float* to, f32_lanes<Registers> v) { v.store(to); }
+FQT_INLINE void store(float* to, f32_lanes<Registers> v) {
+    v.store(to);
+}
 template <class Registers>
-FQT_INLINE void store(binary16* to, f32_lanes<Registers> v) { store_binary16(to, v); }
+FQT_INLINE void store(binary16* to, f32_lanes<Registers> v) {
+    store_binary16(to, v);
+}
 template <class Registers>
-FQT_INLINE void store(bfloat16* to, f32_lanes<Registers> v) { store_bfloat16(to, v); }
+FQT_INLINE void store(bfloat16* to, f32_lanes<Registers> v) {
+    store_bfloat16(to, v);
+}
 
 /// A block of codes as numbers.
 template <class Arch, int Bits, bool Signed>

@@ -77,7 +77,9 @@ FQT_INLINE void pack(std::byte* to, __m128i bytes) {
 }
 
 template <int Bits>
-inline constexpr int slot_of = Bits > 4 ? 8 : Bits > 2 ? 4 : 2;
+inline constexpr int slot_of = Bits > 4 ? 8
+    : Bits > 2                          ? 4
+                                        : 2;
 
 /// Codes as bytes, signed ones with `offset` added. (n ^ s) - s extends the sign of a slot whose sign bit is s.
 template <int Bits, bool Signed>

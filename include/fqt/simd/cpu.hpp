@@ -6,14 +6,13 @@
 
 #if (defined(__x86_64__) || defined(__i386__)) && defined(__GNUC__) && __has_include(<unistd.h>)
 
-#include <unistd.h>
-
 #include <cstddef>
+#include <unistd.h>
 
 // The check itself must run on any x86-64: at -O0 too, and where -march=native spells out each instruction set. It
 // calls no inline function, since that one would be compiled for the instruction set under suspicion.
-#define FQT_BASELINE                                                                                               \
-    [[gnu::target("no-sse3,no-ssse3,no-sse4.1,no-sse4.2,no-avx,no-avx2,no-avx512f,no-bmi,no-bmi2,no-lzcnt,"        \
+#define FQT_BASELINE                                                                                                   \
+    [[gnu::target("no-sse3,no-ssse3,no-sse4.1,no-sse4.2,no-avx,no-avx2,no-avx512f,no-bmi,no-bmi2,no-lzcnt,"            \
                   "no-popcnt,no-movbe")]]
 
 namespace fqt {

@@ -5,14 +5,13 @@
 //   codes:  sum[lane] += group[0] * matrix[lane][0] + ... + group[3] * matrix[lane][3]     modulo 2^32
 //   floats: sum[lane]  = fma(repeated, vector[lane], sum[lane])
 //
-// Of the group and the matrix, one has unsigned codes and the other signed ones. `multiply_add` is an overload set on the
-// instruction set's tag, so a tag derived from one of ours can overload it, for example to count. No overload saturates:
-// a sum is wrong only if its true value does not fit 32 bits.
+// Of the group and the matrix, one has unsigned codes and the other signed ones. `multiply_add` is an overload set on
+// the instruction set's tag, so a tag derived from one of ours can overload it, for example to count. No overload
+// saturates: a sum is wrong only if its true value does not fit 32 bits.
 
 #include <fqt/simd/arch.hpp>
 #include <fqt/simd/lanes.hpp>
 
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -27,9 +26,9 @@ struct tile_registers {
     static constexpr int sums = 4, operands = 1, gradient_sums = 4;
 };
 
-/// Sixteen int32 sums while products are added to them: load(const std::int32_t*), repeat(std::int32_t), and a conversion
-/// to i32x16. They have a type of their own, the one their instruction works on, because g++ moves a value to another
-/// register whenever its type changes, which would cost a tenth of the speed.
+/// Sixteen int32 sums while products are added to them: load(const std::int32_t*), repeat(std::int32_t), and a
+/// conversion to i32x16. They have a type of their own, the one their instruction works on, because g++ moves a value
+/// to another register whenever its type changes, which would cost a tenth of the speed.
 template <class Registers>
 struct code_sums;
 
@@ -40,19 +39,6 @@ struct code_group;
 /// 64 codes, [16 lanes][4].
 template <class Registers, class Code>
 struct code_matrix;
-
-template <class A, class B>
-concept opposite_signs = std::is_signed_v<A> != std::is_signed_v<B>;
-
-// ---- one lane: for products so narrow that lanes would stay empty ----
-
-inline void multiply_add(arch::generic, std::int32_t& sum, std::uint8_t a, std::int8_t b) {
-    // |a * b| <= 255 * 128; the sum wraps, as registers do.
-    sum = static_cast<std::int32_t>(static_cast<std::uint32_t>(sum) + static_cast<std::uint32_t>(int{a} * int{b}));
-}
-inline void multiply_add(arch::generic, float& sum, float a, float b) { sum = std::fma(a, b, sum); }
-
-// ---- sixteen lanes ----
 
 template <class Registers>
 FQT_INLINE void multiply_add(arch::generic, f32_lanes<Registers>& sums, const f32_lanes<Registers>& repeated,
@@ -109,14 +95,15 @@ struct code_matrix<arch::generic, Code> {
 };
 
 template <class A, class B>
-    requires opposite_signs<A, B>
 inline void multiply_add(arch::generic, code_sums<arch::generic>& sums, const code_group<arch::generic, A>& group,
                          const code_matrix<arch::generic, B>& matrix) {
+    static_assert(std::is_signed_v<A> != std::is_signed_v<B>);
     for (int i = 0; i < 4; ++i) {
         const std::int16_t g = group.codes[i];
         // |product| <= 255 * 128 fits 16 bits.
         for (int lane = 0; lane < lanes; ++lane)
-            sums.part[lane] += static_cast<std::uint32_t>(std::int32_t{static_cast<std::int16_t>(g * matrix.codes[i][lane])});
+            sums.part[lane] +=
+                static_cast<std::uint32_t>(std::int32_t{static_cast<std::int16_t>(g * matrix.codes[i][lane])});
     }
 }
 

@@ -19,7 +19,8 @@ struct code_sums<arch::avx2> {
 
     FQT_INLINE static code_sums load(const std::int32_t* from) {
         const __m256i* at = reinterpret_cast<const __m256i*>(from);
-        return {reinterpret_cast<int_lanes>(_mm256_loadu_si256(at)), reinterpret_cast<int_lanes>(_mm256_loadu_si256(at + 1))};
+        return {reinterpret_cast<int_lanes>(_mm256_loadu_si256(at)),
+                reinterpret_cast<int_lanes>(_mm256_loadu_si256(at + 1))};
     }
     FQT_INLINE static code_sums repeat(std::int32_t v) {
         const int_lanes all = reinterpret_cast<int_lanes>(_mm256_set1_epi32(v));
@@ -38,10 +39,8 @@ namespace detail {
 /// The codes 0 and 2 of each lane, and 1 and 3, as 16-bit numbers.
 template <class Code>
 FQT_INLINE __m256i even_codes(__m256i v) {
-    if constexpr (std::is_signed_v<Code>)
-        return _mm256_srai_epi16(_mm256_slli_epi16(v, 8), 8);
-    else
-        return _mm256_and_si256(v, _mm256_set1_epi16(255));
+    if constexpr (std::is_signed_v<Code>) return _mm256_srai_epi16(_mm256_slli_epi16(v, 8), 8);
+    else return _mm256_and_si256(v, _mm256_set1_epi16(255));
 }
 template <class Code>
 FQT_INLINE __m256i odd_codes(__m256i v) {
@@ -75,9 +74,9 @@ struct code_matrix<arch::avx2, Code> {
 };
 
 template <class A, class B>
-    requires opposite_signs<A, B>
 FQT_INLINE void multiply_add(arch::avx2, code_sums<arch::avx2>& sums, const code_group<arch::avx2, A>& group,
                              const code_matrix<arch::avx2, B>& matrix) {
+    static_assert(std::is_signed_v<A> != std::is_signed_v<B>);
     using int_lanes = code_sums<arch::avx2>::int_lanes;
     // A pair is at most 2 * 255 * 128 in magnitude, two pairs 130,560.
     const auto four_products = [&](__m256i even, __m256i odd) __attribute__((always_inline)) {
@@ -85,7 +84,8 @@ FQT_INLINE void multiply_add(arch::avx2, code_sums<arch::avx2>& sums, const code
             _mm256_add_epi32(_mm256_madd_epi16(group.even, even), _mm256_madd_epi16(group.odd, odd)));
     };
     const auto add = [](int_lanes a, int_lanes b) __attribute__((always_inline)) {
-        return reinterpret_cast<int_lanes>(_mm256_add_epi32(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b)));
+        return reinterpret_cast<int_lanes>(
+            _mm256_add_epi32(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b)));
     };
     sums.low = add(sums.low, four_products(matrix.even_low, matrix.odd_low));
     sums.high = add(sums.high, four_products(matrix.even_high, matrix.odd_high));

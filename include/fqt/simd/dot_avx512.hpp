@@ -51,15 +51,14 @@ struct code_matrix<arch::avx512, Code> {
 };
 
 template <class A, class B>
-    requires opposite_signs<A, B>
 FQT_INLINE void multiply_add(arch::avx512, code_sums<arch::avx512>& sums, const code_group<arch::avx512, A>& group,
                              const code_matrix<arch::avx512, B>& matrix) {
+    static_assert(std::is_signed_v<A> != std::is_signed_v<B>);
     using int_lanes = code_sums<arch::avx512>::int_lanes;
     const __m512i old = reinterpret_cast<__m512i>(sums.all);
     if constexpr (std::is_signed_v<B>)
         sums.all = reinterpret_cast<int_lanes>(_mm512_dpbusd_epi32(old, group.codes, matrix.codes));
-    else
-        sums.all = reinterpret_cast<int_lanes>(_mm512_dpbusd_epi32(old, matrix.codes, group.codes));
+    else sums.all = reinterpret_cast<int_lanes>(_mm512_dpbusd_epi32(old, matrix.codes, group.codes));
 }
 
 } // namespace fqt::simd

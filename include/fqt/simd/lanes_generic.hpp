@@ -53,11 +53,16 @@ using fqt::product;
 
 // ---- sixteen lanes ----
 
-template <class Registers> class mask_lanes;
-template <class Registers> class f32_lanes;
-template <class Registers> class i32_lanes;
-template <class Registers> class u32_lanes;
-template <class Registers> class f64_lanes;
+template <class Registers>
+class mask_lanes;
+template <class Registers>
+class f32_lanes;
+template <class Registers>
+class i32_lanes;
+template <class Registers>
+class u32_lanes;
+template <class Registers>
+class f64_lanes;
 
 template <>
 class mask_lanes<arch::generic> {
@@ -102,31 +107,57 @@ public:
     float part[lanes];
 
     f32_lanes() = default;
-    f32_lanes(float v) { for (float& x : part) x = v; }
+    f32_lanes(float v) {
+        for (float& x : part) x = v;
+    }
     static f32_lanes zero() { return 0.0f; }
-    static f32_lanes load(const float* from) { return each([&](int i) { return from[i]; }); }
-    void store(float* to) const { for (int i = 0; i < lanes; ++i) to[i] = part[i]; }
+    static f32_lanes load(const float* from) {
+        return each([&](int i) { return from[i]; });
+    }
+    void store(float* to) const {
+        for (int i = 0; i < lanes; ++i) to[i] = part[i];
+    }
     float lane(int i) const { return part[i]; }
     static mask first(int n) { return mask::first(n); }
 
-    friend f32_lanes operator+(f32_lanes a, f32_lanes b) { return each([&](int i) { return a.part[i] + b.part[i]; }); }
-    friend f32_lanes operator-(f32_lanes a, f32_lanes b) { return each([&](int i) { return a.part[i] - b.part[i]; }); }
+    friend f32_lanes operator+(f32_lanes a, f32_lanes b) {
+        return each([&](int i) { return a.part[i] + b.part[i]; });
+    }
+    friend f32_lanes operator-(f32_lanes a, f32_lanes b) {
+        return each([&](int i) { return a.part[i] - b.part[i]; });
+    }
     friend f32_lanes operator*(f32_lanes a, f32_lanes b) {
         return each([&](int i) { return fqt::product(a.part[i], b.part[i]); });
     }
-    friend f32_lanes operator/(f32_lanes a, f32_lanes b) { return each([&](int i) { return a.part[i] / b.part[i]; }); }
-    friend f32_lanes operator-(f32_lanes a) { return each([&](int i) { return -a.part[i]; }); }
+    friend f32_lanes operator/(f32_lanes a, f32_lanes b) {
+        return each([&](int i) { return a.part[i] / b.part[i]; });
+    }
+    friend f32_lanes operator-(f32_lanes a) {
+        return each([&](int i) { return -a.part[i]; });
+    }
     f32_lanes& operator+=(f32_lanes b) { return *this = *this + b; }
     f32_lanes& operator-=(f32_lanes b) { return *this = *this - b; }
     f32_lanes& operator*=(f32_lanes b) { return *this = *this * b; }
     f32_lanes& operator/=(f32_lanes b) { return *this = *this / b; }
 
-    friend mask operator<(f32_lanes a, f32_lanes b) { return test([&](int i) { return a.part[i] < b.part[i]; }); }
-    friend mask operator<=(f32_lanes a, f32_lanes b) { return test([&](int i) { return a.part[i] <= b.part[i]; }); }
-    friend mask operator>(f32_lanes a, f32_lanes b) { return test([&](int i) { return a.part[i] > b.part[i]; }); }
-    friend mask operator>=(f32_lanes a, f32_lanes b) { return test([&](int i) { return a.part[i] >= b.part[i]; }); }
-    friend mask operator==(f32_lanes a, f32_lanes b) { return test([&](int i) { return a.part[i] == b.part[i]; }); }
-    friend mask operator!=(f32_lanes a, f32_lanes b) { return test([&](int i) { return a.part[i] != b.part[i]; }); }
+    friend mask operator<(f32_lanes a, f32_lanes b) {
+        return test([&](int i) { return a.part[i] < b.part[i]; });
+    }
+    friend mask operator<=(f32_lanes a, f32_lanes b) {
+        return test([&](int i) { return a.part[i] <= b.part[i]; });
+    }
+    friend mask operator>(f32_lanes a, f32_lanes b) {
+        return test([&](int i) { return a.part[i] > b.part[i]; });
+    }
+    friend mask operator>=(f32_lanes a, f32_lanes b) {
+        return test([&](int i) { return a.part[i] >= b.part[i]; });
+    }
+    friend mask operator==(f32_lanes a, f32_lanes b) {
+        return test([&](int i) { return a.part[i] == b.part[i]; });
+    }
+    friend mask operator!=(f32_lanes a, f32_lanes b) {
+        return test([&](int i) { return a.part[i] != b.part[i]; });
+    }
 
     friend f32_lanes product(f32_lanes a, f32_lanes b) { return a * b; }
     friend f32_lanes fma(f32_lanes a, f32_lanes b, f32_lanes c) {
@@ -138,14 +169,24 @@ public:
     friend f32_lanes min(f32_lanes a, f32_lanes b) {
         return each([&](int i) { return simd::min(a.part[i], b.part[i]); });
     }
-    friend f32_lanes abs(f32_lanes a) { return each([&](int i) { return simd::abs(a.part[i]); }); }
-    friend f32_lanes floor(f32_lanes a) { return each([&](int i) { return simd::floor(a.part[i]); }); }
-    friend f32_lanes rint(f32_lanes a) { return each([&](int i) { return simd::rint(a.part[i]); }); }
-    friend f32_lanes sqrt(f32_lanes a) { return each([&](int i) { return simd::sqrt(a.part[i]); }); }
+    friend f32_lanes abs(f32_lanes a) {
+        return each([&](int i) { return simd::abs(a.part[i]); });
+    }
+    friend f32_lanes floor(f32_lanes a) {
+        return each([&](int i) { return simd::floor(a.part[i]); });
+    }
+    friend f32_lanes rint(f32_lanes a) {
+        return each([&](int i) { return simd::rint(a.part[i]); });
+    }
+    friend f32_lanes sqrt(f32_lanes a) {
+        return each([&](int i) { return simd::sqrt(a.part[i]); });
+    }
     friend f32_lanes where(mask m, f32_lanes a, f32_lanes b) {
         return each([&](int i) { return m.part[i] ? a.part[i] : b.part[i]; });
     }
-    friend mask is_finite(f32_lanes a) { return test([&](int i) { return simd::is_finite(a.part[i]); }); }
+    friend mask is_finite(f32_lanes a) {
+        return test([&](int i) { return simd::is_finite(a.part[i]); });
+    }
     // Halves are compared first, then quarters: the order of vector registers, which matters for zeros of two signs.
     friend float reduce_max(f32_lanes a) {
         for (int n = lanes / 2; n > 0; n /= 2)
@@ -183,14 +224,18 @@ public:
     std::int32_t part[lanes];
 
     i32_lanes() = default;
-    i32_lanes(std::int32_t v) { for (auto& x : part) x = v; }
+    i32_lanes(std::int32_t v) {
+        for (auto& x : part) x = v;
+    }
     static i32_lanes zero() { return 0; }
     static i32_lanes load(const std::int32_t* from) {
         i32_lanes r;
         for (int i = 0; i < lanes; ++i) r.part[i] = from[i];
         return r;
     }
-    void store(std::int32_t* to) const { for (int i = 0; i < lanes; ++i) to[i] = part[i]; }
+    void store(std::int32_t* to) const {
+        for (int i = 0; i < lanes; ++i) to[i] = part[i];
+    }
     std::int32_t lane(int i) const { return part[i]; }
     f32_lanes<arch::generic> to_float() const {
         f32_lanes<arch::generic> r;
@@ -224,13 +269,19 @@ public:
     std::uint32_t part[lanes];
 
     u32_lanes() = default;
-    u32_lanes(std::uint32_t v) { for (auto& x : part) x = v; }
+    u32_lanes(std::uint32_t v) {
+        for (auto& x : part) x = v;
+    }
     /// first, first + step, first + 2 * step, ...
     static u32_lanes ramp(std::uint32_t first, std::uint32_t step) {
         return each([&](std::uint32_t i) { return first + i * step; });
     }
-    static u32_lanes load(const std::uint32_t* from) { return each([&](std::uint32_t i) { return from[i]; }); }
-    void store(std::uint32_t* to) const { for (int i = 0; i < lanes; ++i) to[i] = part[i]; }
+    static u32_lanes load(const std::uint32_t* from) {
+        return each([&](std::uint32_t i) { return from[i]; });
+    }
+    void store(std::uint32_t* to) const {
+        for (int i = 0; i < lanes; ++i) to[i] = part[i];
+    }
     std::uint32_t lane(int i) const { return part[i]; }
 
     friend u32_lanes operator+(u32_lanes a, u32_lanes b) {
@@ -245,8 +296,12 @@ public:
     friend u32_lanes operator|(u32_lanes a, u32_lanes b) {
         return each([&](std::uint32_t i) { return a.part[i] | b.part[i]; });
     }
-    friend u32_lanes operator<<(u32_lanes a, int n) { return each([&](std::uint32_t i) { return a.part[i] << n; }); }
-    friend u32_lanes operator>>(u32_lanes a, int n) { return each([&](std::uint32_t i) { return a.part[i] >> n; }); }
+    friend u32_lanes operator<<(u32_lanes a, int n) {
+        return each([&](std::uint32_t i) { return a.part[i] << n; });
+    }
+    friend u32_lanes operator>>(u32_lanes a, int n) {
+        return each([&](std::uint32_t i) { return a.part[i] >> n; });
+    }
 
     friend wide_product<u32_lanes> mul_hi_lo(u32_lanes a, std::uint32_t b) {
         return {each([&](std::uint32_t i) { return simd::mul_hi_lo(a.part[i], b).high; }),
@@ -279,10 +334,14 @@ public:
         for (int i = 0; i < lanes; ++i) r.part[i] = from[i];
         return r;
     }
-    void store(double* to) const { for (int i = 0; i < lanes; ++i) to[i] = part[i]; }
+    void store(double* to) const {
+        for (int i = 0; i < lanes; ++i) to[i] = part[i];
+    }
     double lane(int i) const { return part[i]; }
 
-    void add(f32_lanes<arch::generic> x) { for (int i = 0; i < lanes; ++i) part[i] += static_cast<double>(x.part[i]); }
+    void add(f32_lanes<arch::generic> x) {
+        for (int i = 0; i < lanes; ++i) part[i] += static_cast<double>(x.part[i]);
+    }
     // A double holds the product of two floats exactly, so fusing changes nothing.
     void add_product(f32_lanes<arch::generic> a, f32_lanes<arch::generic> b) {
         for (int i = 0; i < lanes; ++i) part[i] += static_cast<double>(a.part[i]) * static_cast<double>(b.part[i]);

@@ -53,9 +53,7 @@ public:
     }
 
     /// Every channel's 16 bits at position 8 * octet + j.
-    FQT_INLINE word bits(int j) const {
-        return j % 2 == 0 ? words_[j / 2] & word(0xffffu) : words_[j / 2] >> 16;
-    }
+    FQT_INLINE word bits(int j) const { return j % 2 == 0 ? words_[j / 2] & word(0xffffu) : words_[j / 2] >> 16; }
 
 private:
     word words_[4];

@@ -20,8 +20,8 @@ inline void store_transposed(arch::generic, const u8_generic (&rows)[4], std::by
 /// The same for rows in memory, `Stride` bytes apart.
 template <int Stride>
 inline void store_transposed(arch::generic tag, const std::byte* from, std::byte* to) {
-    const u8_generic rows[4] = {u8_generic::load(from), u8_generic::load(from + Stride), u8_generic::load(from + 2 * Stride),
-                                u8_generic::load(from + 3 * Stride)};
+    const u8_generic rows[4] = {u8_generic::load(from), u8_generic::load(from + Stride),
+                                u8_generic::load(from + 2 * Stride), u8_generic::load(from + 3 * Stride)};
     store_transposed(tag, rows, to);
 }
 
@@ -36,8 +36,10 @@ inline u8_generic less_128(u8_generic v) {
 FQT_INLINE u8_register less_128(u8_register v) { return {_mm_xor_si128(v.part, _mm_set1_epi8(-128))}; }
 
 FQT_INLINE void store_transposed(arch::avx2, const u8_register (&rows)[4], std::byte* to) {
-    const __m128i low01 = _mm_unpacklo_epi8(rows[0].part, rows[1].part), high01 = _mm_unpackhi_epi8(rows[0].part, rows[1].part);
-    const __m128i low23 = _mm_unpacklo_epi8(rows[2].part, rows[3].part), high23 = _mm_unpackhi_epi8(rows[2].part, rows[3].part);
+    const __m128i low01 = _mm_unpacklo_epi8(rows[0].part, rows[1].part),
+                  high01 = _mm_unpackhi_epi8(rows[0].part, rows[1].part);
+    const __m128i low23 = _mm_unpacklo_epi8(rows[2].part, rows[3].part),
+                  high23 = _mm_unpackhi_epi8(rows[2].part, rows[3].part);
     __m128i* out = reinterpret_cast<__m128i*>(to);
     _mm_storeu_si128(out + 0, _mm_unpacklo_epi16(low01, low23));
     _mm_storeu_si128(out + 1, _mm_unpackhi_epi16(low01, low23));
