@@ -216,7 +216,9 @@ TEST_CASE(
     run r;
     CHECK_THROWS_WITH_AS(fqt::load(r.folder.path + "/none.fqt", r.net, r.optimizer),
                          doctest::Contains("cannot be opened"), fqt::error);
-    r.refuses({}, "file of another kind");
+    std::fclose(std::fopen((r.folder.path + "/empty.fqt").c_str(), "wb"));
+    CHECK_THROWS_WITH_AS(fqt::load(r.folder.path + "/empty.fqt", r.net, r.optimizer),
+                         doctest::Contains("file of another kind"), fqt::error);
     r.refuses({0, 0, 8, 3}, "file of another kind");
     r.refuses(fqt_test::changed(r.file, [](bytes& f) { f.erase(f.begin() + 4); }),
               "file of another kind"); // \r\n to \n

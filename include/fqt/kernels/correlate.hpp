@@ -30,7 +30,7 @@ private:
 
     // An input pixel at a phase that no tap reaches has no taps at all.
     static constexpr int row_taps = taps_in_row(C.taps_x), columns = row_taps > 0 ? C.taps_x / row_taps : 1;
-    static constexpr int tap_rows = row_taps > 0 ? C.taps_y * columns : 0;
+    static constexpr int tap_rows = row_taps > 0 ? columns* C.taps_y : 0;
     static constexpr grouping channels{C.depth, C.outputs, C.groups};
     static constexpr int window = channels.count();
     static constexpr int first_channel(int block) { return std::min(channels.first(block), C.depth - window); }
