@@ -18,27 +18,24 @@ constexpr auto normalized_body =
 using fqt::through_sigma, fqt::layer_gain;
 using smooth_crest = fqt::gain_crest<layer_gain, through_sigma>;
 
-// clang-format off: one layer or block a line, which it does not keep
-inline constexpr auto convolutions =
-    input<
-        3, 9,
-        8> | conv<4, window{1, 1, 0}> | conv<6, window{3, 2, 1}> | batch_norm<fqt::gain_energy<layer_gain, through_sigma>> | relu
+// One layer or block a line, which the formatter does not keep.
+// clang-format off
+inline constexpr auto convolutions = input<3, 9, 8> | conv<4, window{1, 1, 0}> | conv<6, window{3, 2, 1}>
+    | batch_norm<fqt::gain_energy<layer_gain, through_sigma>> | relu
     | conv<4, window{5, 1, 2, 2}, fqt::with_bias> | batch_norm<fqt::gain_crest<>> | relu
     | conv<5, window{2, 1, 0}, fqt::with_bias> | relu
     | conv<17, window{7, 3, 3}> | batch_norm<fqt::even_gains<layer_gain, through_sigma>> | dense<3>;
-inline constexpr auto pools =
-    input<
-        2, 9,
-        10> | batch_norm<> | conv<5> | max_pool<window{3, 2, 1}> | conv<4, window{3, 1, 0}> | batch_norm<smooth_crest> | avg_pool<window{2, 1, 1}> | conv<3> | avg_pool<window{3, 2, 1}> | batch_norm<fqt::gain_energy<>> | max_pool<window{2, 1, 0}> | dense<4, fqt::without_bias>;
-inline constexpr auto residuals =
-    input<2, 7, 6> | conv<6, window{1, 1, 0}> | residual(normalized_body<fqt::gain_hinge<>>) | relu
+inline constexpr auto pools = input<2, 9, 10> | batch_norm<> | conv<5> | max_pool<window{3, 2, 1}>
+    | conv<4, window{3, 1, 0}> | batch_norm<smooth_crest> | avg_pool<window{2, 1, 1}> | conv<3>
+    | avg_pool<window{3, 2, 1}> | batch_norm<fqt::gain_energy<>> | max_pool<window{2, 1, 0}>
+    | dense<4, fqt::without_bias>;
+inline constexpr auto residuals = input<2, 7, 6> | conv<6, window{1, 1, 0}>
+    | residual(normalized_body<fqt::gain_hinge<>>) | relu
     | residual(conv<9, window{3, 2, 1}> | relu | residual(conv<9> | batch_norm<>), pad_shortcut<9, 2>) | relu
     | residual(conv<4> | batch_norm<fqt::even_gains<>>, conv<4, window{1, 1, 0}> | batch_norm<>) | global_avg_pool
     | dense<3>;
-inline constexpr auto preactivation =
-    input<
-        2, 7,
-        6> | conv<6, window{1, 1, 0}> | residual(batch_norm<> | relu | normalized_body<fqt::gain_hinge<layer_gain, through_sigma>>)
+inline constexpr auto preactivation = input<2, 7, 6> | conv<6, window{1, 1, 0}>
+    | residual(batch_norm<> | relu | normalized_body<fqt::gain_hinge<layer_gain, through_sigma>>)
     | residual(batch_norm<> | relu | conv<8, window{3, 2, 1}>, pad_shortcut<8, 2>) | batch_norm<> | relu
     | global_avg_pool | dense<3>;
 // clang-format on
