@@ -5,7 +5,7 @@
 #
 #   examples/quickstart.sh [--quick]
 #
-# --quick  one epoch on 2,000 images, no comparison
+# --quick  2,000 images, no comparison
 #
 # On Debian, packages that are missing are installed first. The build is kept in build/quickstart; the measured numbers
 # are appended to build/quickstart/quickstart.jsonl.
