@@ -183,7 +183,9 @@ struct run : arithmetic {
             const double v = mul(x(n, k, p), c.of(n, k).inverse), low = std::floor(v);
             double code = low;
             if (q.round == rounding::nearest) code = std::nearbyint(v);
-            if (q.round == rounding::toward_zero) code = std::trunc(v);
+            else if (q.round != rounding::stochastic && std::abs(v - std::nearbyint(v)) <= std::abs(v) * 0x1p-21)
+                code = std::nearbyint(v);
+            else if (q.round == rounding::toward_zero) code = std::trunc(v);
             if (q.round == rounding::stochastic)
                 code += v - low
                     > double{fqt::uniform16(stream.bits16(static_cast<std::uint32_t>(n), k, p, x.dims.pixels()))};
@@ -670,7 +672,7 @@ struct residual final : coding_layer {
     double penalty() const override { return body->penalty() + shortcut->penalty(); }
     void place(lists& l, const std::string& called, const scheme& s, bool first, bool last) override {
         const bool has = body->products() > 0;
-        place_input(l, called, s, s.where(has && (first || last)).activation);
+        place_input(l, called, s, s.where(has && (first || (last && body->products() == 1))).activation);
         body->place(l, called + ".body", s, has && first, has && last);
         shortcut->place(l, called + ".shortcut", s, false, false);
     }
@@ -686,7 +688,7 @@ struct residual final : coding_layer {
                  true,
                  {at(in.channels), {std::min(*low, 0.0), std::max(*high, 0.0)}}};
         }
-        if (!from.in_memory && r.training) show(r, x.codes ? x.codes->code : x.v);
+        if (!from.in_memory) show(r, x.codes ? x.codes->code : x.v);
         const value a = body->forward(r, x), b = shortcut->forward(r, x);
         value y{make(r.samples, out, [&](int n, int c, int p) { return r.add(a.v(n, c, p), b.v(n, c, p)); }),
                 a.nonnegative && b.nonnegative};

@@ -36,18 +36,32 @@ struct stochastic {
     }
 };
 
+namespace detail {
+
+/// x, or the integer that it is within 2^-21 of itself of: a grid point divided by the step may land a float or two
+/// beside its integer, and a rounding to one side would then lose a whole step.
+auto at_grid_point(auto x) {
+    const auto integer = rint(x);
+    return where(abs(x - integer) <= abs(integer) * 0x1p-21f, integer, x);
+}
+
+} // namespace detail
+
 /// A rounding that drops the fraction.
 struct toward_zero {
     static constexpr const char* name = "toward_zero";
     static constexpr bool draws = false;
-    static auto round(auto x, auto) { return where(x < 0.0f, -floor(-x), floor(x)); }
+    static auto round(auto x, auto) {
+        const auto magnitude = floor(abs(detail::at_grid_point(x)));
+        return where(x < 0.0f, -magnitude, magnitude);
+    }
 };
 
 /// A rounding to the integer below, what an arithmetic shift does.
 struct downward {
     static constexpr const char* name = "downward";
     static constexpr bool draws = false;
-    static auto round(auto x, auto) { return floor(x); }
+    static auto round(auto x, auto) { return floor(detail::at_grid_point(x)); }
 };
 
 } // namespace fqt
