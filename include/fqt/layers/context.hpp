@@ -22,7 +22,6 @@ struct context {
     std::uint32_t first_sample{}; ///< number of this batch's first sample within the whole batch
     float momentum{0.1f};         ///< weight of this batch in running statistics and ranges
     float rectification{};        ///< weight of the rectifiers' loss at this step
-    bool weights_changed{true};   ///< codes of the weights must be made anew
     observer watcher{};           ///< is shown the tensors as they come
     std::byte* shared{};          ///< memory for one layer's call, shared by the threads
     std::byte* scratch{};         ///< memory of each thread

@@ -6,6 +6,7 @@
 #include <fqt/layers/lazy.hpp>
 
 #include <string_view>
+#include <type_traits>
 
 namespace fqt {
 
@@ -62,7 +63,8 @@ public:
     constexpr observer() = default;
     template <class F>
     explicit observer(F& f)
-        : object_(&f), call_([](void* object, const observed_tensor& t) { (*static_cast<F*>(object))(t); }) {}
+        : object_(const_cast<std::remove_const_t<F>*>(&f)),
+          call_([](void* object, const observed_tensor& t) { (*static_cast<F*>(object))(t); }) {}
     explicit operator bool() const { return object_ != nullptr; }
 
     template <class X>

@@ -102,7 +102,6 @@ public:
         layers_.each_parameter([](const fqt::parameter& p) { std::ranges::fill(p.value, 0.0f); });
         layers_.each_state([](const state& v) { std::ranges::fill(v.value, 0.0f); });
         layers_.initialise(seed_);
-        weights_changed_ = true;
         last_ = pass::none;
     }
 
@@ -122,7 +121,6 @@ public:
         images_ = images.data();
         samples_ = samples;
         last_ = pass::training;
-        weights_changed_ = false;
         return logits();
     }
 
@@ -155,7 +153,6 @@ public:
         write_logits(c, layers_.template infer<0>(c, x));
         samples_ = samples;
         last_ = pass::evaluation;
-        weights_changed_ = false;
         return logits();
     }
 
@@ -192,7 +189,6 @@ public:
     /// Calls f(parameter) for every learnt tensor, from the input to the output. Values may be changed.
     template <class F>
     void each_parameter(F&& f) {
-        weights_changed_ = true;
         layers_.each_parameter(f);
     }
     /// Calls f(state) for all running statistics and ranges.
@@ -276,7 +272,6 @@ private:
         c.first_sample = static_cast<std::uint32_t>(first_sample_);
         c.momentum = options_.momentum;
         c.rectification = options_.rectification;
-        c.weights_changed = weights_changed_;
         c.watcher = watcher_;
         c.shared = shared_;
         c.scratch = scratch_;
@@ -329,7 +324,6 @@ private:
     int samples_{}, first_sample_{};
     std::uint64_t seed_{};
     std::uint32_t step_{};
-    bool weights_changed_{true};
     pass last_{pass::none};
 };
 
