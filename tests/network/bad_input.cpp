@@ -25,6 +25,7 @@ constexpr auto spec =
     input<1, 4, 4> | named<"stem">(conv<8, {}, fqt::with_bias> | batch_norm<fqt::gain_energy<>> | relu)
     | global_avg_pool | named<"head">(dense<3>);
 constexpr auto without_statistics = input<1, 4, 4> | dense<8> | relu | dense<3>;
+constexpr auto ends_in_statistics = input<1, 4, 4> | conv<3> | named<"end">(batch_norm<>);
 constexpr auto one_pixel = input<2, 1, 1> | batch_norm<> | dense<3>;
 using network = fqt::network<spec, fqt::w8a8g4>;
 using plain_network = fqt::network<without_statistics, fqt::w8a8g4>;
@@ -236,6 +237,20 @@ TEST_CASE("a gradient from the loss that is NaN or infinite is refused before an
     }
 }
 
+TEST_CASE("a gradient from the loss whose products no float can hold is refused, not spread") {
+    const auto after = [](auto& net, numbers gradient) {
+        net.forward(images(4), 4);
+        for (float& v : gradient) v *= 1e38f;
+        net.backward(gradient);
+    };
+    network net = small_network();
+    for (float& v : net.parameter("stem.1.gamma").value) v *= 1e3f;
+    check_refused({"the weight gradient", "'head'", "not finite"}, [&] { after(net, by_logits(4)); });
+    fqt::network<ends_in_statistics, fqt::w8a8g4> other{fqt::seed{1}, {.batch = 4, .threads = 1}};
+    check_refused({"the gradient of gamma or beta", "'end'", "not finite"},
+                  [&] { after(other, numbers(4 * decltype(other)::output.size(), 1.0f)); });
+}
+
 // ---- the floating-point environment ----
 
 TEST_CASE("a changed rounding mode is refused on any number of threads, and nothing is left of it afterwards") {
@@ -309,7 +324,7 @@ TEST_CASE("huge pixels give finite results where no variance is taken of them") 
 }
 
 TEST_CASE("values whose variance no float can hold are refused by their batch normalization") {
-    check_refused({"'stem.1'"}, [] { trains_finitely<network>(images(4, 1e30f)); });
+    check_refused({"'stem.1'", "too large", "scale the input"}, [] { trains_finitely<network>(images(4, 1e30f)); });
 }
 
 TEST_CASE("a gradient of zeros gives gradients of zeros") {

@@ -124,9 +124,10 @@ public:
             const double mean = m.sum[k] / count;
             const double variance = std::max(0.0, std::fma(-mean, mean, m.square[k] / count));
             const double real_variance = product(product(variance, unit), unit), real_mean = std::fma(mean, unit, bias);
-            if (!(real_variance + std::abs(real_mean) + std::abs(double{gamma_[k]}) + std::abs(double{beta_[k]})
-                  < 1e38))
-                passes::refuse_non_finite("the input, gamma or beta", name_.c_str());
+            const double magnitude =
+                real_variance + std::abs(real_mean) + std::abs(double{gamma_[k]}) + std::abs(double{beta_[k]});
+            if (!std::isfinite(magnitude)) passes::refuse_non_finite("the input, gamma or beta", name_.c_str());
+            if (magnitude > 1e38) passes::refuse_too_large("the input, gamma or beta", name_.c_str());
             const double sigma = std::sqrt(real_variance + double{epsilon});
             mean_[k] = mean;
             inverse_[k] = unit / sigma;
@@ -171,6 +172,8 @@ public:
                          with_xhat = product(std::fma(-mean_[k], sum, reduced_[padded_channels + k]), inverse_[k]);
             gamma_gradient_[k] = static_cast<float>(std::fma(lambda, double{slope_gamma_[k]}, with_xhat));
             beta_gradient_[k] = static_cast<float>(sum);
+            if (!std::isfinite(gamma_gradient_[k]) || !std::isfinite(beta_gradient_[k]))
+                passes::refuse_non_finite("the gradient of gamma or beta", name_.c_str());
             const double r = double{gamma_[k]} / double{sigma_[k]};
             const double by_xhat = std::fma(lambda, double{slope_sigma_[k]}, -product(r, with_xhat)) / count;
             const double b = product(by_xhat, inverse_[k]);

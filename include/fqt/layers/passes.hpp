@@ -44,6 +44,12 @@ inline void each_block_with_draws(const random_stream& stream, std::uint32_t sam
          what, layer);
 }
 
+[[noreturn]] inline void refuse_too_large(const char* what, const char* layer) {
+    fail("%s of layer '%s' is too large: its square is beyond single precision; scale the input, or lower the learning "
+         "rate",
+         what, layer);
+}
+
 /// The least and greatest value of each sample. NaN and infinity are found by 0 * x, which is then not 0.
 template <class Arch, class X>
 void measure(const context& c, const X& x, interval* of_sample, const char* what, const char* layer) {

@@ -198,7 +198,7 @@ public:
     template <unsigned Held, class X>
     auto infer(const context& c, const X& x) {
         constexpr int slot = std::countr_one(Held | X::slots);
-        if (c.weights_changed) weights_.prepare(c, number_, name_.c_str(), !X::nonnegative, X::learns);
+        weights_.prepare(c, number_, name_.c_str(), !X::nonnegative, X::learns);
         input_.infer(c, x, stream_of(c, number_, purpose::activations), name_);
         set_scale(x, 1.0f);
         auto* sums = reinterpret_cast<exact_sums*>(c.slot(slot));
@@ -277,7 +277,11 @@ public:
         backward_memory memory(c.shared, c.samples);
         if constexpr (Bias) {
             passes::reduce_gradient<Arch>(c, view(x), h, memory.measuring, memory.reduced);
-            for (int k = 0; k < G.outputs; ++k) bias_gradient_[k] = static_cast<float>(memory.reduced[k]);
+            for (int k = 0; k < G.outputs; ++k) {
+                bias_gradient_[k] = static_cast<float>(memory.reduced[k]);
+                if (!std::isfinite(bias_gradient_[k]))
+                    passes::refuse_non_finite("the gradient of a bias", name_.c_str());
+            }
         }
         constexpr bool wants_dx = X::learns, folds = wants_dx && integer_backward;
         if constexpr (wants_dx && !is_real<input_gradient_quantizer>) {
@@ -372,6 +376,7 @@ private:
                 memory.group_sums[i] += memory.group_sums[static_cast<std::size_t>(group) * sums + i];
         weight_kernel::unpack(memory.group_sums, weights_.gradient);
         const float activation_step = integer_weight_gradient ? step_of(*input_.view(x).grid) : 1.0f;
+        bool finite = true;
         for (int k = 0; k < G.outputs; ++k) {
             float factor = activation_step;
             if constexpr (Folded) factor /= weights_.fold[k];
@@ -379,8 +384,10 @@ private:
             for (int i = 0; i < weights_type::row; ++i) {
                 float& g = weights_.gradient[k * weights_type::row + i];
                 g = product(g, factor);
+                finite = finite && std::isfinite(g);
             }
         }
+        if (!finite) passes::refuse_non_finite("the weight gradient", name_.c_str());
     }
 };
 
