@@ -2,12 +2,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Names of layers and of what they hold, in a fixed piece of memory: names are made without allocating.
 
+#include <fqt/core/fail.hpp>
+
 #include <cstddef>
 #include <string_view>
 
 namespace fqt {
 
-/// A name built on the way down: "stage1.0.body.3".
+/// A name built on the way down: "stage1.0.body.3". At most 95 characters; fails beyond.
 class path {
 public:
     constexpr path() = default;
@@ -31,8 +33,12 @@ public:
 
 private:
     constexpr void append(std::string_view text) {
-        for (const char c : text)
-            if (size_ < sizeof(chars_) - 1) chars_[size_++] = c;
+        for (const char c : text) {
+            if (size_ == sizeof(chars_) - 1)
+                fail("the name '%s...' has more than %zu characters; give the parts shorter names, or nest them less",
+                     chars_, sizeof(chars_) - 1);
+            chars_[size_++] = c;
+        }
     }
     char chars_[96]{};
     std::size_t size_{};

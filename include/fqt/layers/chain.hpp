@@ -7,6 +7,7 @@
 #include <fqt/layers/layer.hpp>
 
 #include <array>
+#include <string_view>
 #include <utility>
 
 namespace fqt {
@@ -29,6 +30,13 @@ constexpr shape input_of() {
     else return {};
 }
 
+/// The name that named<"...">(...) gave to a spec; empty if none did.
+template <class S>
+constexpr std::string_view label_of() {
+    if constexpr (requires { S::label; }) return S::label.view();
+    else return {};
+}
+
 template <std::size_t I, class T>
 constexpr T& get(leaf<I, T>& l) {
     return l.value;
@@ -45,6 +53,16 @@ struct chain_spec : spec {
     static constexpr const char* name = "";
     static constexpr int count = sizeof...(Specs);
     static constexpr int products = (Specs::products + ... + 0);
+    static_assert(
+        [] {
+            constexpr std::string_view labels[] = {detail::label_of<Specs>()...};
+            for (int i = 0; i < count; ++i)
+                for (int j = 0; j < i; ++j)
+                    if (!labels[i].empty() && labels[i] == labels[j]) return false;
+            return true;
+        }(),
+        "fqt: two parts of a chain have the same name, so their parameters could not be told apart; rename one, or "
+        "name a repetition as a whole: named<\"stage\">(repeat<3>(block))");
     static constexpr bool starts_with_product = [] {
         constexpr bool starts[] = {Specs::starts_with_product...};
         return starts[0];
@@ -134,7 +152,7 @@ struct chain_spec : spec {
             else return y;
         }
         void prepare(naming n) {
-            constexpr std::string_view names[] = {label_of<Specs>()...};
+            constexpr std::string_view names[] = {detail::label_of<Specs>()...};
             each([&](auto& element, std::size_t i) {
                 naming inner = n;
                 inner.name = names[i].empty() ? n.name / static_cast<int>(i) : n.name / names[i];
@@ -205,13 +223,6 @@ struct chain_spec : spec {
             else return at<I>().template backward<Held>(c, x, g, plus);
         }
     };
-
-private:
-    template <class S>
-    static constexpr std::string_view label_of() {
-        if constexpr (requires { S::label; }) return S::label.view();
-        else return {};
-    }
 };
 
 namespace detail {
@@ -237,6 +248,15 @@ constexpr auto operator|(A, B) {
 
 template <fixed_string Name, layer_spec S>
 struct named_spec : S {
+    static_assert(
+        [] {
+            // No number, which would be another part's name, and no dot, which separates names.
+            constexpr auto is_letter = [](char c) { return (c | 32) >= 'a' && (c | 32) <= 'z'; };
+            for (const char c : Name.view())
+                if (!is_letter(c) && c != '_' && c != '-' && !(c >= '0' && c <= '9')) return false;
+            return !Name.view().empty() && is_letter(Name.view()[0]);
+        }(),
+        "fqt: named<\"...\"> takes letters, digits, '_' and '-', with a letter first");
     static constexpr auto label = Name;
     static constexpr const char* name = label.chars;
 };
