@@ -53,6 +53,10 @@ protected:
     constexpr void plan_input(planner& p) {
         if constexpr (!is_stored<X>) input_.template plan<X>(p);
     }
+    template <class X>
+    static constexpr std::size_t input_bytes() {
+        return is_stored<X> ? 0 : decltype(input_)::template bytes<X>();
+    }
     template <bool Infer, class X>
     auto store_input(const context& c, const X& x) {
         const auto stream = stream_of(c, number_, purpose::activations);
@@ -191,8 +195,10 @@ public:
     }
     template <class F, class X>
     auto describe(F&& f, const X& x) {
-        f(description{this->name_, "max_pool", in, out, "codes of its input's grid", 0, 0,
-                      bytes<decltype(this->stored(x))>()});
+        constexpr std::size_t of_input = max_pool_layer::template input_bytes<X>();
+        f(description{this->name_, "max_pool", in, out,
+                      of_input > 0 ? "input and output codes of one grid" : "codes of its input's grid", 0, 0,
+                      of_input + bytes<decltype(this->stored(x))>()});
         return view(x);
     }
 };
@@ -275,7 +281,7 @@ public:
     template <class F, class X>
     auto describe(F&& f, const X& x) {
         description d{this->name_, G.out().pixels() == 1 ? "global_avg_pool" : "avg_pool", G.in, G.out(), {}, 0, 0, 0};
-        if constexpr (!is_stored<X>) d.saved_bytes = decltype(this->input_)::template bytes<X>();
+        d.saved_bytes = average_pool_layer::template input_bytes<X>();
         std::snprintf(d.formats, sizeof d.formats, "input %d bits, sums exact in registers",
                       bits_of<typename average_pool_layer::quantizer>);
         f(d);

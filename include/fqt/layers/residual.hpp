@@ -150,7 +150,10 @@ struct residual_spec : spec {
     class layer {
         using body_scheme =
             std::conditional_t<(Body::products > 0), Scheme, placed<typename Scheme::base, false, false>>;
-        using input_quantizer = typename product_scheme<body_scheme>::activation_quantizer;
+        // The format that the body's first product wants: it is the network's last one only if it is alone.
+        using first_product =
+            placed<typename Scheme::base, body_scheme::first, body_scheme::last && Body::products == 1>;
+        using input_quantizer = typename product_scheme<first_product>::activation_quantizer;
         using residual_type = typename Scheme::residual_type;
         using gradient_type = typename Scheme::gradient_type;
 
@@ -184,7 +187,10 @@ struct residual_spec : spec {
             p.slot(sizeof(gradient_type) * static_cast<std::size_t>(padded_size(output(In).value)));
             p.depth(depth + 1);
             const auto s = stored(x);
-            return sum(body_.plan(p, s, depth + 1), shortcut_.plan(p, s, depth + 1));
+            // Named, since the order decides the places and that of arguments is the compiler's.
+            const auto body = body_.plan(p, s, depth + 1);
+            const auto shortcut = shortcut_.plan(p, s, depth + 1);
+            return sum(body, shortcut);
         }
         void prepare(naming n) {
             name_ = n.name;
@@ -194,6 +200,7 @@ struct residual_spec : spec {
             inner.closes_block = true;
             body_.prepare(inner);
             inner.name = n.name / "shortcut";
+            inner.closes_block = false;
             shortcut_.prepare(inner);
         }
         void initialise(std::uint64_t seed) {
@@ -238,6 +245,7 @@ struct residual_spec : spec {
                 codes_.infer(c, x, stream_of(c, number_, purpose::activations), name_);
             else if constexpr (!is_stored<X>) store_values(c, x);
             const auto s = stored(x);
+            if constexpr (!is_stored<X>) c.watcher.see(name_.view(), "input", c.samples, s);
             const auto body = body_.template infer<Held>(c, s);
             return sum(body, shortcut_.template infer<Held | decltype(body)::slots>(c, s));
         }
@@ -267,7 +275,9 @@ struct residual_spec : spec {
             }
             f(d);
             const auto s = stored(x);
-            return sum(body_.describe(f, s), shortcut_.describe(f, s));
+            const auto body = body_.describe(f, s);
+            const auto shortcut = shortcut_.describe(f, s);
+            return sum(body, shortcut);
         }
 
     private:
