@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Checks that the lists in meson.build files, the umbrella header and version.hpp agree with the files on disk.
 
-Usage: lists.py <root of the repository> version=<version> <listed file>...
+Usage: lists.py <root of the repository> <version> <file with the names of listed files>
 """
 import pathlib
 import re
@@ -48,6 +48,7 @@ def errors(root, version, listed):
 
 
 if __name__ == "__main__":
-    found = list(errors(pathlib.Path(sys.argv[1]), sys.argv[2].removeprefix("version="), sys.argv[3:]))
+    listed = pathlib.Path(sys.argv[3]).read_text().split()
+    found = list(errors(pathlib.Path(sys.argv[1]), sys.argv[2], listed))
     print("\n".join(found) or "lists agree with the disk")
     sys.exit(1 if found else 0)

@@ -29,7 +29,7 @@ void check(const std::vector<T>& x, const std::vector<T>& h, const std::vector<T
     for (Sum sum : exact) dw.push_back(std::fma(0.75f, static_cast<float>(sum), 0.0f));
     const std::vector<typename Kind::weight> weights(w.begin(), w.end());
 
-    for_each_arch([&](auto arch) {
+    for_each_arch<kernels::is_integer<Kind>>([&](auto arch) {
         CAPTURE(arch.name);
         const auto equals = [&]<class Product>(Product, const auto& from, bool from_is_signed, shape target,
                                                const auto& expected) {

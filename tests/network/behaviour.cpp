@@ -40,6 +40,10 @@ template <class Rectifier>
 constexpr auto net_with = input<3, 8, 8> | named<"stem">(conv<8> | batch_norm<Rectifier> | relu)
     | named<"block">(residual(conv<8> | batch_norm<Rectifier>) | relu) | global_avg_pool | named<"head">(dense<4>);
 constexpr auto spec = net_with<fqt::gain_energy<>>;
+constexpr auto without_statistics = input<3, 8, 8> | conv<8> | relu | named<"middle">(conv<8>) | dense<4>;
+constexpr auto two_convs = conv<2> | batch_norm<> | conv<2> | batch_norm<>;
+constexpr auto one_conv = conv<2, fqt::window{.kernel = 1}> | batch_norm<>;
+constexpr auto blocks = input<1, 4, 4> | batch_norm<> | residual(two_convs, one_conv);
 constexpr auto unrectified_spec = net_with<fqt::unrectified>;
 using network = fqt::network<spec, fqt::w8a8g4>;
 using unrectified_network = fqt::network<unrectified_spec, fqt::w8a8g4>;
@@ -236,4 +240,59 @@ TEST_CASE("a parameter that each_parameter changes is used by the next pass, in 
         if (p.name.view() == "stem.0.weight") std::ranges::reverse(p.value);
     });
     CHECK(bits(net.predict(b.images, 9)) == before);
+}
+
+TEST_CASE("a weight that is changed through a span kept from before is used by the next pass, in evaluation, too") {
+    network net = trained();
+    const batch b(9, 1);
+    const std::span<float> kept = net.parameter("stem.0.weight").value;
+    const auto before = bits(net.predict(b.images, 9));
+    std::ranges::reverse(kept);
+    CHECK(bits(net.predict(b.images, 9)) != before);
+    std::ranges::reverse(kept);
+    CHECK(bits(net.predict(b.images, 9)) == before);
+}
+
+TEST_CASE("random numbers belong to samples of the whole batch, whatever part of it a pass is given") {
+    // Six times the same image and gradient: only the random numbers tell the samples apart.
+    batch b(6, 0);
+    constexpr auto size = static_cast<std::size_t>(network::input.size());
+    for (std::size_t i = size; i < b.images.size(); ++i) b.images[i] = b.images[i - size];
+    const std::vector<float> one{0.31f, -0.17f, 0.05f, -0.23f};
+    const auto codes_of = [&](int samples, int first_sample) {
+        fqt::network<without_statistics, fqt::w8a8g4> net{fqt::seed{3}, {.batch = 6, .threads = 1}};
+        std::vector<std::vector<float>> codes; // of each sample's gradient as it enters a product's dX
+        const auto keep = [&](const fqt::observed_tensor& t) {
+            if (t.layer != "middle" || t.what != "input_gradient") return;
+            for (int n = 0; n < t.samples; ++n) {
+                codes.emplace_back();
+                for (int c = 0; c < t.dims.channels; ++c)
+                    for (int p = 0; p < t.dims.pixels(); ++p) codes.back().push_back(t.code(n, c, p));
+            }
+        };
+        net.observe(keep);
+        net.forward(images_of(b, 0, samples), samples, first_sample);
+        std::vector<float> by_logits;
+        for (int n = 0; n < samples; ++n) by_logits.insert(by_logits.end(), one.begin(), one.end());
+        net.backward(by_logits);
+        return codes;
+    };
+    const auto whole = codes_of(6, 0), part = codes_of(2, 3);
+    REQUIRE(whole.size() == 6);
+    REQUIRE(part.size() == 2);
+    CHECK(part[0] == whole[3]);
+    CHECK(part[1] == whole[4]);
+    for (std::size_t n = 1; n < 6; ++n) CHECK(whole[n] != whole[0]);
+    network net{fqt::seed{3}, {.batch = 6}};
+    CHECK_THROWS_WITH_AS(net.forward(images_of(b, 0, 2), 2, -1), doctest::Contains("number -1; it must be 0 or more"),
+                         fqt::error);
+}
+
+TEST_CASE("a rectifier is told which batch normalization ends a block's body, the shortcut's is none") {
+    fqt::network<blocks, fqt::fp32> net{fqt::seed{0}, {.batch = 1}};
+    std::map<std::string, bool> closes;
+    net.each_normalization([&](const auto& n) { closes[n.name().c_str()] = n.facts().closes_block; });
+    const std::map<std::string, bool> expected{
+        {"1", false}, {"2.body.1", false}, {"2.body.3", true}, {"2.shortcut.1", false}};
+    CHECK(closes == expected);
 }

@@ -55,7 +55,7 @@ private:
                                                               .within_blocks = true});
     // Inputs are lanes only in whole blocks, which narrow first layers do not have.
     static constexpr bool input_lanes =
-        G.groups == 1 && channels % lanes == 0 && with_input_lanes.time < with_output_lanes.time;
+        G.groups == 1 && channels % lanes == 0 && with_input_lanes.time <= with_output_lanes.time;
     static constexpr int vectors = (input_lanes ? with_input_lanes : with_output_lanes).vectors;
     static constexpr int row_count = input_lanes ? G.outputs : channels;
     static constexpr int lane_count = input_lanes ? channels : padded(G.outputs);

@@ -143,7 +143,8 @@ struct gain_crest : detail::gain_rule<Gain, Flow> {
 };
 
 /// A rectifier: f = (1 / 2C) sum (log(|r_c| + 1e-6) - mean)^2, half the variance of the log gains. Evens gains out from
-/// both sides, and like gain_crest does not see a common factor.
+/// both sides, and like gain_crest does not see a common factor. Steep for gains near 0 (slopes of up to 1e6 log): not
+/// for networks whose gammas start at 0.
 template <class Gain = layer_gain, class Flow = detached>
 struct even_gains : detail::gain_rule<Gain, Flow> {
     static constexpr const char* name = "even_gains";

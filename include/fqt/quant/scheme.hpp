@@ -7,7 +7,8 @@
 
 namespace fqt {
 
-/// The first and the last product of a network use 8 bits wherever the scheme says fewer.
+/// The first and the last product of a network use 8 bits wherever the scheme says `symmetric` with fewer; quantizers
+/// of your own stay as they are.
 struct eight_bit_edges {};
 /// The first and the last product use the scheme as it is.
 struct uniform_edges {};
@@ -15,9 +16,8 @@ struct uniform_edges {};
 /// The formats of a network's tensors; designated initialisers name them, and what is left out has the default.
 ///   weight           one grid per tensor or output channel
 ///   activation       the input of a product; one grid per tensor, unsigned where the tensor cannot be negative
-///   input_gradient   h = dL/d(sums) as it enters the input gradient dX; per tensor or sample. A per-channel weight
-///   scale
-///                    is folded into h first, so that both passes use the same weight codes
+///   input_gradient   h = dL/d(sums) as it enters the input gradient dX; per tensor or sample. The weight scale of
+///                    each output channel is folded into h first, so that both passes use the same weight codes
 ///   weight_gradient  h as it enters the weight gradient dW; per tensor, channel or sample. The same type as
 ///                    input_gradient means the same codes
 ///   sums             what a product leaves (binary16, or float); range proved by types, no grid
@@ -58,6 +58,7 @@ struct scheme {
         "fqt: scheme.input_gradient is per channel, which does not factor out of the sum over channels in dX; "
         "use per_sample or per_tensor");
 };
+
 // ---- schemes by name ----
 
 /// 32-bit floats everywhere: the baseline that everything is compared with.
