@@ -61,6 +61,14 @@ private:
     std::vector<float> logits_, images_;
 };
 
+/// A linear network that keeps the rectifiers' weights that it is told.
+template <fqt::shape Input, int Classes>
+struct told_network : linear_network<Input, Classes> {
+    using linear_network<Input, Classes>::linear_network;
+    std::vector<float> rectifications{};
+    void set_rectification(float weight) { rectifications.push_back(weight); }
+};
+
 /// Gradient descent without momentum.
 template <class Network>
 struct descent {

@@ -126,6 +126,25 @@ TEST_CASE("a step callback sees every step and can stop the run, which is then t
     CHECK(*history.epochs[1].test == fqt::evaluate(network, sets().test, 64));
 }
 
+TEST_CASE("the rectifiers' weight follows its schedule, and stays where none is given") {
+    fqt_test::told_network<picture, 4> network(64);
+    fqt_test::descent<decltype(network)> optimizer{network};
+    const auto train = [&](fqt::trainer_options options) {
+        network.rectifications.clear();
+        fqt::trainer(network, optimizer, schedule::constant{.rate = 0.01f}, options).run(sets().train, sets().test);
+        return network.rectifications;
+    };
+    CHECK(train(quiet(1)).empty());
+    fqt::trainer_options options = quiet(2);
+    options.rectification = [](std::int64_t step) { return 0.5f * static_cast<float>(step); };
+    std::vector<float> expected;
+    for (int step = 0; step < 26; ++step) expected.push_back(0.5f * static_cast<float>(step));
+    CHECK(train(options) == expected);
+    const schedule::step_decay falling{.rate = 0.1f, .every = 13, .factor = 0.5f};
+    options.rectification = falling;
+    CHECK(train(options).back() == falling(25));
+}
+
 TEST_CASE("callbacks may return nothing, and tests may be rare or left out") {
     network_type network(64);
     optimizer_type optimizer{network};
@@ -217,6 +236,9 @@ TEST_CASE("runs that cannot be made are refused before the first step") {
     options = quiet(2);
     options.label_smoothing = 1.0f;
     refuses(options, train, test, rate, "label_smoothing is 1");
+    options = quiet(2);
+    options.rectification = schedule::constant{.rate = 0.1f};
+    refuses(options, train, test, rate, "options.rectification is set, but this network has no");
 }
 
 TEST_CASE("a loss that is not finite is refused with its step") {

@@ -20,6 +20,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <functional>
 #include <optional>
 #include <span>
 #include <type_traits>
@@ -46,10 +47,13 @@ struct trainer_options {
     bool drop_last = false; ///< leave out an epoch's last batch where it is smaller
     augmentation augment{};
     float label_smoothing = 0; ///< 0 <= s < 1
-    fqt::seed seed{};          ///< of order and augmentation
-    int evaluate_every = 1;    ///< test after so many epochs, and after the last; 0: never
-    int threads = 0;           ///< that copy pictures; 0: as many as OpenMP offers
-    std::FILE* log = stderr;   ///< bar or plain lines; null: silence
+    /// Weight of the rectifiers' loss at each step: any schedule, or weight(step) of your own. Empty: it stays as the
+    /// network has it.
+    std::function<float(std::int64_t)> rectification{};
+    fqt::seed seed{};        ///< of order and augmentation
+    int evaluate_every = 1;  ///< test after so many epochs, and after the last; 0: never
+    int threads = 0;         ///< that copy pictures; 0: as many as OpenMP offers
+    std::FILE* log = stderr; ///< bar or plain lines; null: silence
 };
 
 /// Mean loss (nats) and share of right answers (0 to 1) on a whole data set.
@@ -173,7 +177,7 @@ template <trainable Network, class Optimizer, class Schedule>
 class trainer {
 public:
     trainer(Network& network, Optimizer& optimizer, Schedule schedule, trainer_options options)
-        : network_(network), optimizer_(optimizer), schedule_(std::move(schedule)), options_(options) {}
+        : network_(network), optimizer_(optimizer), schedule_(std::move(schedule)), options_(std::move(options)) {}
 
     /// Runs epochs first_epoch to epochs - 1 over `data`, testing on `test`. on_step(step_facts) and
     /// on_epoch(epoch_facts) may return nothing, or false to end the run; one that on_step ends is tested as it then
@@ -223,6 +227,8 @@ public:
     }
 
 private:
+    static constexpr bool has_rectification = requires(Network n) { n.set_rectification(0.0f); };
+
     void check(const dataset& data, const dataset& test) {
         if (options_.epochs < 1) fail("the run has %d epochs; it needs at least 1", options_.epochs);
         if (options_.first_epoch < 0 || options_.first_epoch >= options_.epochs)
@@ -232,6 +238,9 @@ private:
             fail("evaluate_every is %d epochs; it must be 0 (never) or more", options_.evaluate_every);
         detail::check_fit(network_, data, "training", options_.batch);
         if (options_.evaluate_every > 0) detail::check_fit(network_, test, "test", options_.batch);
+        if constexpr (!has_rectification)
+            if (options_.rectification)
+                fail("options.rectification is set, but this network has no set_rectification(weight); leave it empty");
     }
 
     /// A schedule that knows its steps must cover the run: beyond its end it would train on at its last rate, often 0.
@@ -246,6 +255,8 @@ private:
 
     step_facts train_on(const batch& now, int epoch, std::int64_t step, detail::tally& tally) {
         const auto rate = static_cast<float>(schedule_(step));
+        if constexpr (has_rectification)
+            if (options_.rectification) network_.set_rectification(options_.rectification(step));
         const std::span<const float> logits = network_.forward(now.images, now.samples);
         if (first_not_finite(logits) >= 0) refuse_loss(step, epoch, rate);
         const auto gradient = std::span(gradient_).first(logits.size());
