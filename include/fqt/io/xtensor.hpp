@@ -166,8 +166,7 @@ loss_result cross_entropy(const Logits& logits, const Labels& labels, xt::xtenso
 
 /// The values of a parameter by its name, such as "stage1.0.body.0.weight", to be read and written: (k, r, s, c) for
 /// weights - out-channel, kernel row, kernel column, in-channel of the group - and (channel, 1, 1, 1) for the rest.
-/// Take the view anew to write after a pass: asking for it is what tells the network that its codes are out of date.
-/// Errors: an unknown name.
+/// What is written counts from the next pass on. Errors: an unknown name.
 template <class Network>
 tensor_view parameter_view(Network& network, std::string_view name) {
     const parameter p = network.parameter(name);
