@@ -32,6 +32,5 @@ if [ ! -f $build/build.ninja ]; then
 fi
 echo "building"
 ninja -C $build benchmarks >$build.log 2>&1 || { cat $build.log; exit 1; }
-programs=($build/benchmarks/fqt_step_*[!.p])
-if [ -x $build/benchmarks/libtorch_step ]; then programs+=($build/benchmarks/libtorch_step); fi
+mapfile -t programs < <(find $build/benchmarks -maxdepth 1 -type f -executable -name '*_step*' | sort)
 exec python3 benchmarks/step/step.py "${quick[@]}" $build/results.jsonl "${programs[@]}"

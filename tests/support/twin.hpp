@@ -183,7 +183,8 @@ struct run : arithmetic {
             const double v = mul(x(n, k, p), c.of(n, k).inverse), low = std::floor(v);
             double code = low;
             if (q.round == rounding::nearest) code = std::nearbyint(v);
-            else if (q.round != rounding::stochastic && std::abs(v - std::nearbyint(v)) <= std::abs(v) * 0x1p-21)
+            else if (q.round != rounding::stochastic
+                     && std::abs(v - std::nearbyint(v)) <= std::abs(std::nearbyint(v)) * 0x1p-21)
                 code = std::nearbyint(v);
             else if (q.round == rounding::toward_zero) code = std::trunc(v);
             if (q.round == rounding::stochastic)

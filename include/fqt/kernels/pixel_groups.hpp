@@ -47,7 +47,7 @@ public:
     static constexpr std::ptrdiff_t gradient_block_bytes = std::ptrdiff_t{out.height} * steps * vector_bytes;
     static constexpr int run_rows =
         is_integer<Kind> ? static_cast<int>(std::min<std::int64_t>(Longest / out.width, out.height)) : out.height;
-    static_assert(run_rows > 0, "fqt: a row of more than 65,793 output pixels is not implemented");
+    static_assert(run_rows > 0, "fqt: a row of more than 65,793 output pixels has no exact int32 sum; split the image");
     static constexpr int runs = (out.height + run_rows - 1) / run_rows;
     static constexpr std::ptrdiff_t run_start_bytes = std::ptrdiff_t{output_blocks} * vector_bytes;
     static constexpr std::ptrdiff_t start_bytes = is_integer<Kind> ? runs * run_start_bytes : 0;
