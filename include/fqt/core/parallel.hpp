@@ -1,11 +1,17 @@
 #pragma once
 // SPDX-License-Identifier: BSD-3-Clause
-// The only place that knows threads: a loop over independent items, split into runs of consecutive items. Nothing may
-// depend on the split, and where sums cross items each item writes its own partial sum, added in order afterwards.
+// The only place that knows threads: loops over independent items. Nothing may depend on which thread does which item,
+// and where sums cross items each item writes its own partial sum, added in order afterwards.
+//
+// Every thread has a run of consecutive items, the same in every loop of a step, so that what it wrote is still in its
+// cache; a thread that has done its own takes what is left of the others'.
 
 #include <fqt/core/fail.hpp>
 #include <fqt/core/floating_point.hpp>
 
+#include <algorithm>
+#include <array>
+#include <atomic>
 #if defined(_OPENMP)
 #include <omp.h>
 #endif
@@ -21,30 +27,75 @@ inline int hardware_threads() {
 #endif
 }
 
-/// Calls body(item, thread) for 0 <= item < items, on `threads` threads, 0 <= thread < threads.
+/// Loops use no more threads than this, however many they are given.
+inline constexpr int most_threads = 256;
+
+namespace detail {
+
+/// The items 0 to `items` - 1, shared out to the threads of a team.
+class shared_items {
+public:
+    shared_items(int items, int team) : items_(items), team_(team) {
+        for (int t = 0; t < team; ++t) counter_of(t).store(first_of(t), std::memory_order_relaxed);
+    }
+    /// Calls body(item, thread) for items that no thread has taken, until there are none.
+    template <class Body>
+    void work(int thread, Body&& body) {
+        for (int i = 0; i < team_; ++i) {
+            const int owner = (thread + i) % team_;
+            std::atomic<int>& next = counter_of(owner);
+            for (int item; (item = next.fetch_add(1, std::memory_order_relaxed)) < first_of(owner + 1);)
+                body(item, thread);
+        }
+    }
+
+private:
+    struct alignas(64) counter { // alone on its cache line
+        std::atomic<int> next;
+    };
+    std::atomic<int>& counter_of(int thread) { return counters_[static_cast<std::size_t>(thread)].next; }
+    int first_of(int thread) const { return static_cast<int>(static_cast<long long>(items_) * thread / team_); }
+
+    int items_, team_;
+    std::array<counter, most_threads> counters_;
+};
+
+} // namespace detail
+
+/// Calls large(item, thread) for 0 <= item < large_items and small(item, thread) for 0 <= item < small_items, in any
+/// order, on `threads` threads, 0 <= thread < threads.
 /// Refuses a thread whose rounding mode or flush-to-zero would change results.
-template <class Body>
-void parallel_for(int items, int threads, Body&& body) {
+template <class Large, class Small>
+void parallel_for(int large_items, Large&& large, int small_items, Small&& small, int threads) {
     // Before threads start: those that start now would inherit what the caller has changed, and keep it for good.
     if (!floating_point_is_default()) refuse_floating_point();
 #if defined(_OPENMP)
-    if (threads > 1 && items > 1) {
+    threads = std::min(threads, most_threads);
+    if (threads > 1 && large_items + small_items > 1) {
         bool sound = true;
+        detail::shared_items first(large_items, threads), second(small_items, threads);
 #pragma omp parallel num_threads(threads) reduction(&& : sound)
         {
             sound = floating_point_is_default();
-            const int thread = omp_get_thread_num(), team = omp_get_num_threads();
-            const int first = static_cast<int>(static_cast<long long>(items) * thread / team);
-            const int last = static_cast<int>(static_cast<long long>(items) * (thread + 1) / team);
-            if (sound)
-                for (int item = first; item < last; ++item) body(item, thread);
+            if (sound) {
+                first.work(omp_get_thread_num(), large);
+                second.work(omp_get_thread_num(), small);
+            }
         }
         if (!sound) refuse_floating_point();
         return;
     }
 #endif
     static_cast<void>(threads);
-    for (int item = 0; item < items; ++item) body(item, 0);
+    for (int item = 0; item < large_items; ++item) large(item, 0);
+    for (int item = 0; item < small_items; ++item) small(item, 0);
+}
+
+/// Calls body(item, thread) for 0 <= item < items, likewise.
+template <class Body>
+void parallel_for(int items, int threads, Body&& body) {
+    parallel_for(
+        0, [](int, int) {}, items, body, threads);
 }
 
 } // namespace fqt
