@@ -37,7 +37,7 @@ void check(const std::vector<T>& x, const std::vector<T>& h, const std::vector<T
             Product::pack(weights.data(), from_is_signed, packed);
             Product::stage(from, staged);
             collect<Sum> sums(target);
-            Product::run(staged, packed, sums);
+            Product::run(staged, packed, std::ref(sums));
             CHECK(sums.complete());
             CHECK(sums.sums == expected);
         };
@@ -50,7 +50,7 @@ void check(const std::vector<T>& x, const std::vector<T>& h, const std::vector<T
         product::stage_gradient(source(h, G.out(), true), gradient);
         std::vector<float> sums(product::sums), result(dw.size());
         product::run(activation, gradient, is_signed, 0.75f, sums.data());
-        product::unpack(sums.data(), result.data());
+        CHECK(unpack<product>(sums, result));
         CHECK(result == dw);
     });
 }

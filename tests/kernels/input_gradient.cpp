@@ -22,7 +22,7 @@ void check_codes(const code_case& c) {
         product::pack(weights.data(), c.is_signed, packed);
         product::stage(code_source{h, G.outputs, c.is_signed}, staged);
         collect<std::int64_t> sums(G.in);
-        product::run(staged, packed, sums);
+        product::run(staged, packed, std::ref(sums));
         CHECK(sums.complete());
         CHECK(sums.sums == expected);
     });
@@ -40,7 +40,7 @@ void check_floats() {
         product::pack(w.data(), false, packed);
         product::stage(float_source{h, G.outputs}, staged);
         collect<float> sums(G.in);
-        product::run(staged, packed, sums);
+        product::run(staged, packed, std::ref(sums));
         CHECK(sums.complete());
         CHECK(sums.sums == expected);
     });

@@ -21,7 +21,7 @@ std::vector<double> sums_of(shape from, shape to, int weights, int x, int w, boo
     Product::pack(logical.data(), is_signed, packed);
     Product::stage(code_source{codes, from.channels, is_signed}, staged);
     collect<double> sums(to);
-    Product::run(staged, packed, sums);
+    Product::run(staged, packed, std::ref(sums));
     CHECK(sums.complete());
     return sums.sums;
 }
@@ -70,7 +70,7 @@ TEST_CASE("a weight gradient over 300 x 300 pixels is added in runs of rows") {
     product::stage_gradient(code_source{h, 1, true}, gradient);
     std::vector<float> sums(product::sums), dw(1);
     product::run(activation, gradient, false, 0.5f, sums.data());
-    product::unpack(sums.data(), dw.data());
+    CHECK(unpack<product>(sums, dw));
     // The first run has the 219 rows of 300 pixels that 65,793 products allow.
     const float first = std::fma(0.5f, 219.0f * 300 * 255 * 127, 0.0f);
     CHECK(dw[0] == std::fma(0.5f, 81.0f * 300 * 255 * 127, first));
@@ -95,7 +95,7 @@ TEST_CASE("sums cut into many runs equal the reference where floats are exact") 
             Product::pack(weights.data(), true, packed);
             Product::stage(from, staged);
             collect<std::int64_t> sums(target);
-            Product::run(staged, packed, sums);
+            Product::run(staged, packed, std::ref(sums));
             CHECK(sums.complete());
             CHECK(sums.sums == expected);
         };
@@ -110,7 +110,7 @@ TEST_CASE("sums cut into many runs equal the reference where floats are exact") 
         product::stage_gradient(code_source{h, 20, true}, gradient);
         std::vector<float> sums(product::sums), dw(exact.size());
         product::run(activation, gradient, true, 1.0f, sums.data());
-        product::unpack(sums.data(), dw.data());
+        CHECK(unpack<product>(sums, dw));
         CHECK(std::vector<std::int64_t>(dw.begin(), dw.end()) == exact);
     });
 }

@@ -18,7 +18,7 @@ std::vector<float> gradient_of(const X& x, const H& h, bool is_signed) {
     Product::stage_gradient(h, gradient);
     std::vector<float> sums(Product::sums, before), dw(static_cast<std::size_t>(G.weights()));
     Product::run(activation, gradient, is_signed, scale, sums.data());
-    Product::unpack(sums.data(), dw.data());
+    CHECK(unpack<Product>(sums, dw));
     return dw;
 }
 
@@ -68,4 +68,51 @@ TEST_CASE("the weight gradient of floats equals the reference bit for bit on eve
     for_each_geometry<geometries>([](auto i) {
         if constexpr (i < geometries_in_floats) check_floats < geometries[i], i<geometries_on_every_arch>();
     });
+}
+
+TEST_CASE("sums of several groups are added in order, times the output's factor, and what is not finite is told") {
+    // Whole blocks of inputs, and narrow inputs: lanes are inputs in one and outputs in the other.
+    const auto check = []<geometry G>() {
+        for_each_arch([](auto arch) {
+            CAPTURE(arch.name);
+            using product = kernels::weight_gradient_product<G, kernels::integer, decltype(arch)>;
+            constexpr int groups = 3;
+            const auto x = random_codes(G.in.size(), 0, 255, 1), h = random_codes(G.out().size(), -127, 127, 2);
+            std::vector<std::int64_t> exact(static_cast<std::size_t>(G.weights()));
+            kernels::reference::weight_gradient(G, x.data(), h.data(), exact.data());
+            buffer activation(product::staged_activation_bytes), gradient(product::staged_gradient_bytes);
+            product::stage_activation(code_source{x, G.in.channels, false}, false, activation);
+            product::stage_gradient(code_source{h, G.outputs, true}, gradient);
+            // Scales that differ in size, so that another order of groups would round otherwise.
+            const float scales[groups] = {0x1.7p-3f, 0x1.91p9f, -0x1.23p4f};
+            std::vector<float> sums(groups * product::sums), factor(static_cast<std::size_t>(padded(G.outputs)));
+            for (std::size_t i = 0; i < groups; ++i)
+                product::run(activation, gradient, false, scales[i], sums.data() + i * product::sums);
+            for (int k = 0; k < G.outputs; ++k) factor[static_cast<std::size_t>(k)] = 0.3f * static_cast<float>(k + 1);
+
+            std::vector<float> expected, dw(exact.size());
+            for (std::size_t i = 0; i < exact.size(); ++i) {
+                const auto sum = static_cast<float>(exact[i]);
+                const float total = (scales[0] * sum + scales[1] * sum) + scales[2] * sum;
+                expected.push_back(total * factor[i / (exact.size() / std::size_t{G.outputs})]);
+            }
+            const auto unpacked = [&] {
+                bool finite = true;
+                for (int block = 0; block < blocks(G.outputs); ++block)
+                    finite = product::unpack(sums.data(), groups, factor.data(), block, dw.data()) && finite;
+                return finite;
+            };
+            CHECK(unpacked());
+            for (std::size_t i = 0; i < dw.size(); ++i) CHECK(dw[i] == doctest::Approx(expected[i]).epsilon(1e-5));
+            std::vector<float> reordered(dw);
+            std::swap_ranges(sums.begin(), sums.begin() + std::ptrdiff_t{product::sums},
+                             sums.end() - std::ptrdiff_t{product::sums});
+            CHECK(unpacked());
+            CHECK(dw != reordered);
+            factor[0] = std::numeric_limits<float>::infinity();
+            CHECK_FALSE(unpacked());
+        });
+    };
+    check.operator()<geometry_of({16, 6, 6}, 20, {3, 1, 1})>();
+    check.operator()<geometry_of({3, 6, 6}, 20, {3, 2, 1})>();
 }

@@ -10,6 +10,7 @@
 #include "support/archs.hpp"
 #include <cstdint>
 #include <cstdlib>
+#include <functional>
 #include <iterator>
 #include <memory>
 #include <tuple>
@@ -129,6 +130,16 @@ struct collect {
         return padding_is_zero;
     }
 };
+
+/// The sums of one group as the logical gradient; false if not all of it is finite.
+template <class Product>
+bool unpack(const std::vector<float>& sums, std::vector<float>& dw) {
+    const std::vector<float> factor(std::size_t{Product::outputs} + lanes, 1.0f);
+    bool finite = true;
+    for (int block = 0; block < blocks(Product::outputs); ++block)
+        finite = Product::unpack(sums.data(), 1, factor.data(), block, dw.data()) && finite;
+    return finite;
+}
 
 /// Codes to try: random ones, and the largest of either sign everywhere, where a sum that saturates would show.
 struct code_case {

@@ -74,34 +74,41 @@ public:
     using sums_type = std::conditional_t<is_integer<Kind> && !in_runs, simd::i32x16<Arch>, simd::f32x16<Arch>>;
     static constexpr std::size_t packed_bytes = whole_lines(static_cast<std::int64_t>(start_bytes + weight_bytes));
 
-    /// weight_at(output, channel of its group, t, u) gives the logical weights.
+    /// Packed weights can be written in so many independent parts.
+    static constexpr int parts = output_blocks / vectors;
+
+    /// Writes one part; weight_at(output, channel of its group, t, u) gives the logical weights.
     template <class WeightAt>
-    static void pack(const WeightAt& weight_at, bool is_signed, std::byte* packed) {
-        std::memset(packed, 0, packed_bytes);
-        std::byte* to = packed + start_bytes;
-        for (int block = 0; block < output_blocks; block += vectors)
-            for (int step = 0; step < total_steps; ++step) {
-                const int tap_row = step / groups_of_channels;
-                const int channel = first_channel(block) + step % groups_of_channels * Kind::group;
-                for (int tap = 0; tap < row_taps; ++tap)
-                    for (int output = block * lanes; output < (block + vectors) * lanes;
-                         ++output, to += group_of_weights) {
-                        if (output >= C.outputs) continue;
-                        weight w[Kind::group]{};
-                        for (int i = 0; i < Kind::group; ++i)
-                            if (channel + i < C.depth && (C.groups == 1 || channels.meets(channel + i, output)))
-                                w[i] = weight_at(output, (channel + i) % channels.group_channels(), tap_row / columns,
-                                                 tap_row % columns + tap);
-                        std::memcpy(to, w, sizeof w);
-                        if constexpr (is_integer<Kind>)
-                            if (is_signed) add_to_start(packed, step / run_steps, output, w[0] + w[1] + w[2] + w[3]);
-                    }
-            }
+    static void pack(const WeightAt& weight_at, bool is_signed, int part, std::byte* packed) {
+        const int block = part * vectors;
+        if constexpr (is_integer<Kind>)
+            for (int run = 0; run < runs; ++run) std::memset(start_of(packed, run, block), 0, vectors * vector_bytes);
+        std::byte* to = packed + start_bytes + std::ptrdiff_t{part} * total_steps * step_bytes;
+        for (int step = 0; step < total_steps; ++step) {
+            const int tap_row = step / groups_of_channels;
+            const int channel = first_channel(block) + step % groups_of_channels * Kind::group;
+            for (int tap = 0; tap < row_taps; ++tap)
+                for (int output = block * lanes; output < (block + vectors) * lanes; ++output, to += group_of_weights) {
+                    weight w[Kind::group]{};
+                    for (int i = 0; i < Kind::group; ++i)
+                        if (output < C.outputs && channel + i < C.depth
+                            && (C.groups == 1 || channels.meets(channel + i, output)))
+                            w[i] = weight_at(output, (channel + i) % channels.group_channels(), tap_row / columns,
+                                             tap_row % columns + tap);
+                    std::memcpy(to, w, sizeof w);
+                    if constexpr (is_integer<Kind>)
+                        if (is_signed) {
+                            std::byte* start = start_of(packed, step / run_steps, 0) + output * 4;
+                            store(start, load<std::int32_t>(start) - 128 * (w[0] + w[1] + w[2] + w[3]));
+                        }
+                }
+        }
     }
 
-    /// Calls epilogue(target pixel, block, sums) once for every site and block of 16 outputs.
+    /// Calls epilogue(target pixel, block, sums) once for every site and block of 16 outputs. Each tile copies it, so
+    /// that what it captures by value stays in registers.
     template <class Epilogue>
-    static void run(const std::byte* staged, const std::byte* packed, Epilogue& epilogue) {
+    static void run(const std::byte* staged, const std::byte* packed, const Epilogue& epilogue) {
         for (int block = 0; block < output_blocks; block += vectors)
             for (int y = 0; y < C.sites_y; ++y) {
                 for (int x = 0; x < tiles.count; ++x)
@@ -118,14 +125,15 @@ private:
     static const std::byte* site(const std::byte* staged, int y, int x) {
         return staged + (std::ptrdiff_t{C.top + y * C.stride} * C.image_width + C.left + x * C.stride) * pixel_bytes;
     }
-    static void add_to_start(std::byte* packed, int run, int output, int sum_of_weights) {
-        std::byte* at = packed + (std::ptrdiff_t{run} * output_blocks * lanes + output) * 4;
-        store(at, load<std::int32_t>(at) - 128 * sum_of_weights);
+    static std::byte* start_of(std::byte* packed, int run, int block) {
+        return packed + (std::ptrdiff_t{run} * output_blocks + block) * vector_bytes;
     }
 
     template <int Pixels, class Epilogue>
-    static void tile(const std::byte* staged, const std::byte* packed, int block, int y, int x, Epilogue& epilogue) {
+    static void tile(const std::byte* staged, const std::byte* packed, int block, int y, int x,
+                     const Epilogue& shared_epilogue) {
         constexpr int size = Pixels * vectors;
+        const Epilogue epilogue = shared_epilogue;
         const std::byte* image = site(staged, y, x) + first_channel(block) * operand_bytes;
         const std::byte* weights = packed + start_bytes + std::ptrdiff_t{block / vectors} * total_steps * step_bytes;
         accumulator sums[size];

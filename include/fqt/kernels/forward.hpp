@@ -25,11 +25,16 @@ public:
 
     /// Packs the logical weights [k][r][s][channel of k's group]; is_signed says whether activations will be.
     static void pack(const typename Kind::weight* w, bool is_signed, std::byte* packed) {
+        for (int part = 0; part < parts; ++part) pack(w, is_signed, part, packed);
+    }
+    /// One of `parts` parts of it, which are independent.
+    static void pack(const typename Kind::weight* w, bool is_signed, int part, std::byte* packed) {
         constexpr int channels = G.channels_per_group();
         product::pack([w](int k, int c, int r,
                           int s) { return w[(std::ptrdiff_t{k} * G.taps() + r * G.kernel_width + s) * channels + c]; },
-                      is_signed, packed);
+                      is_signed, part, packed);
     }
+    static constexpr int parts = product::parts;
 
     /// Copies a sample of shape G.in, padded with zeros.
     template <class Source>
@@ -39,7 +44,7 @@ public:
 
     /// Calls epilogue(pixel, block, sums_type) once for every output pixel and block of 16 outputs; padded lanes are 0.
     template <class Epilogue>
-    static void run(const std::byte* staged, const std::byte* packed, Epilogue&& epilogue) {
+    static void run(const std::byte* staged, const std::byte* packed, const Epilogue& epilogue) {
         product::run(staged, packed, epilogue);
     }
 };

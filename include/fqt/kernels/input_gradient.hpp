@@ -49,24 +49,21 @@ public:
 
     /// Packs the logical forward weights [k][r][s][channel of k's group]; is_signed says whether h will be.
     static void pack(const typename Kind::weight* w, bool is_signed, std::byte* packed) {
+        for (int part = 0; part < parts; ++part) pack(w, is_signed, part, packed);
+    }
+    /// One of `parts` parts of it, which are independent.
+    static void pack(const typename Kind::weight* w, bool is_signed, int part, std::byte* packed) {
         unroll<phases * phases>([&](auto i) {
-            if constexpr (dense) {
-                product<i>::pack([w](int input, int k, int, int) { return dense_weight(w, input, k); }, is_signed,
-                                 packed);
-            } else {
-                constexpr int last_r = phase_of(G.in.height, G.kernel_height, G.stride, G.pad, i / phases).last_tap;
-                constexpr int last_s = phase_of(G.in.width, G.kernel_width, G.stride, G.pad, i % phases).last_tap;
-                constexpr int channels = G.channels_per_group(), outputs = G.outputs_per_group();
-                product<i>::pack(
-                    [w](int c, int group_k, int t, int u) {
-                        const int k = c / channels * outputs + group_k, r = last_r - t * G.stride,
-                                  s = last_s - u * G.stride;
-                        return w[(std::ptrdiff_t{k} * G.taps() + r * G.kernel_width + s) * channels + c % channels];
-                    },
-                    is_signed, packed + offsets[i]);
-            }
+            if (part >= 0 && part < product<i>::parts)
+                product<i>::pack(weight_of_phase<i>(w), is_signed, part, packed + offsets[i]);
+            part -= product<i>::parts;
         });
     }
+    static constexpr int parts = [] {
+        int sum = 0;
+        unroll<phases * phases>([&](auto i) { sum += product<i>::parts; });
+        return sum;
+    }();
 
     /// Copies a sample of h, of shape G.out(), padded with zeros.
     template <class Source>
@@ -76,9 +73,9 @@ public:
 
     /// Calls epilogue(pixel, block, sums_type) once for every input pixel and block of 16 channels; padded lanes are 0.
     template <class Epilogue>
-    static void run(const std::byte* staged, const std::byte* packed, Epilogue&& epilogue) {
+    static void run(const std::byte* staged, const std::byte* packed, const Epilogue& epilogue) {
         unroll<phases * phases>([&](auto i) {
-            const auto write = [&](int pixel, int block, const auto& sums) __attribute__((always_inline)) {
+            const auto write = [epilogue](int pixel, int block, const auto& sums) __attribute__((always_inline)) {
                 // A dense layer's blocks count through all its input pixels.
                 if constexpr (dense) {
                     pixel = block / input_blocks;
@@ -92,6 +89,21 @@ public:
     }
 
 private:
+    /// Weights as the correlation of phase I counts them.
+    template <int I>
+    static auto weight_of_phase(const typename Kind::weight* w) {
+        if constexpr (dense) {
+            return [w](int input, int k, int, int) { return dense_weight(w, input, k); };
+        } else {
+            constexpr int last_r = phase_of(G.in.height, G.kernel_height, G.stride, G.pad, I / phases).last_tap;
+            constexpr int last_s = phase_of(G.in.width, G.kernel_width, G.stride, G.pad, I % phases).last_tap;
+            return [w](int c, int group_k, int t, int u) {
+                constexpr int channels = G.channels_per_group(), outputs = G.outputs_per_group();
+                const int k = c / channels * outputs + group_k, r = last_r - t * G.stride, s = last_s - u * G.stride;
+                return w[(std::ptrdiff_t{k} * G.taps() + r * G.kernel_width + s) * channels + c % channels];
+            };
+        }
+    }
     static typename Kind::weight dense_weight(const typename Kind::weight* w, int input, int k) {
         constexpr int stored = padded(G.in.channels);
         const int c = input % stored, pixel = input / stored;

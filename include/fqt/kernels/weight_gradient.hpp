@@ -23,6 +23,7 @@ struct weight_gradient_product {
 private:
     using registers = simd::tile_registers<typename Arch::registers>;
     using accumulator = typename Kind::template sums<Arch>;
+    using floats = simd::f32x16<Arch>;
     using staged = pixel_groups<G, Kind, Arch, Longest>;
 
     static constexpr shape out = G.out();
@@ -63,6 +64,7 @@ private:
         split_within_blocks(row_count, (input_lanes ? with_input_lanes : with_output_lanes).rows);
 
 public:
+    static constexpr int outputs = G.outputs;
     /// Buffers are aligned to 64 bytes.
     static constexpr std::size_t staged_activation_bytes = staged::activation_bytes;
     static constexpr std::size_t staged_gradient_bytes = staged::gradient_bytes;
@@ -95,16 +97,39 @@ public:
                 }
     }
 
-    /// Writes such sums as the logical gradient [k][r][s][channel of the group].
-    static void unpack(const float* from, float* dw) {
-        for (int k = 0; k < G.outputs; ++k)
-            for (int r = 0; r < G.kernel_height; ++r)
-                for (int s = 0; s < G.kernel_width; ++s)
-                    for (int c = 0; c < G.channels_per_group(); ++c) {
-                        const int channel = k / G.outputs_per_group() * G.channels_per_group() + c;
-                        *dw++ = input_lanes ? from[sum_index(r, k, s) + c]
-                                            : from[sum_index(r, channel - groups.first(k / lanes), s) + k];
+    /// Adds `count` such sums up, in order, and writes them times factor[k] as the logical gradient
+    /// [k][r][s][channel of the group], for the outputs k of one block of 16. Returns whether all of it is finite.
+    static bool unpack(const float* from, int count, const float* factor, int block, float* dw) {
+        const int first = block * lanes, last = std::min(first + lanes, G.outputs);
+        const auto at = [dw](int k, int r, int s) {
+            return dw + ((std::ptrdiff_t{k} * G.kernel_height + r) * G.kernel_width + s) * G.channels_per_group();
+        };
+        floats poison(0.0f);
+        const auto total = [&](std::ptrdiff_t index, floats scale) {
+            floats sum = floats::load(from + index);
+            for (int i = 1; i < count; ++i)
+                sum = sum + floats::load(from + std::size_t{sums} * static_cast<std::size_t>(i) + index);
+            sum = sum * scale;
+            poison = fma(sum, floats(0.0f), poison);
+            return sum;
+        };
+        for (int r = 0; r < G.kernel_height; ++r)
+            for (int s = 0; s < G.kernel_width; ++s)
+                if constexpr (input_lanes) {
+                    for (int k = first; k < last; ++k)
+                        for (int c = 0; c < channels; c += lanes)
+                            total(sum_index(r, k, s) + c, floats(factor[k])).store(at(k, r, s) + c);
+                } else {
+                    const int first_channel = groups.first(block);
+                    for (int row = 0; row < std::min(channels, G.in.channels - first_channel); ++row) {
+                        float of_lanes[lanes];
+                        total(sum_index(r, row, s) + first, floats::load(factor + first)).store(of_lanes);
+                        for (int k = first; k < last; ++k)
+                            if (groups.meets(first_channel + row, k))
+                                at(k, r, s)[(first_channel + row) % G.channels_per_group()] = of_lanes[k - first];
                     }
+                }
+        return all(poison == floats(0.0f));
     }
 
 private:

@@ -179,18 +179,20 @@ public:
     auto forward(const context& c, const X& x) {
         weights_.prepare(c, number_, name_.c_str(), !X::nonnegative, X::learns);
         input_.forward(c, x, stream_of(c, number_, purpose::activations), name_);
+        c.watcher.see(name_.view(), "input", c.samples, input_.view(x));
         set_scale(x, 1.0f / unit);
         const auto out = view(x);
         auto* partial = c.shared;
         parallel_for(c.samples, c.threads, [&](int n, int thread) {
-            multiply(c, x, n, thread, [&](int p, int b, auto sums) {
-                simd::store(sums_ + offset_of(G.out(), n, p, b), as_floats(sums) * unit);
-            });
+            auto* to = sums_;
+            const auto write = [=](int p, int b, auto sums) __attribute__((always_inline)) {
+                simd::store(to + offset_of(G.out(), n, p, b), as_floats(sums) * unit);
+            };
+            multiply(c, x, n, thread, write);
             passes::moments_of_sample<Arch>(out, n,
                                             partial + static_cast<std::size_t>(n) * passes::moment_bytes(G.outputs));
         });
         passes::add_moments(c.samples, out_channels, partial, moments());
-        c.watcher.see(name_.view(), "input", c.samples, input_.view(x));
         c.watcher.see(name_.view(), "sums", c.samples, out);
         return out;
     }
@@ -200,13 +202,16 @@ public:
         constexpr int slot = std::countr_one(Held | X::slots);
         weights_.prepare(c, number_, name_.c_str(), !X::nonnegative, X::learns);
         input_.infer(c, x, stream_of(c, number_, purpose::activations), name_);
+        c.watcher.see(name_.view(), "input", c.samples, input_.view(x));
         set_scale(x, 1.0f);
         auto* sums = reinterpret_cast<exact_sums*>(c.slot(slot));
         parallel_for(c.samples, c.threads, [&](int n, int thread) {
-            multiply(c, x, n, thread, [&](int p, int b, auto s) { s.store(sums + offset_of(G.out(), n, p, b)); });
+            const auto write = [=](int p, int b, auto exact) __attribute__((always_inline)) {
+                exact.store(sums + offset_of(G.out(), n, p, b));
+            };
+            multiply(c, x, n, thread, write);
         });
         const auto out = stored_sums<G.out(), exact_sums, 1u << slot>{sums, scale_, Bias ? bias_ : zeros_, low_, high_};
-        c.watcher.see(name_.view(), "input", c.samples, input_.view(x));
         c.watcher.see(name_.view(), "sums", c.samples, out);
         return out;
     }
@@ -240,7 +245,7 @@ private:
     static float step_of(const auto&) { return 1.0f; }
 
     template <class X, class Epilogue>
-    void multiply(const context& c, const X& x, int n, int thread, Epilogue&& epilogue) {
+    void multiply(const context& c, const X& x, int n, int thread, const Epilogue& epilogue) {
         std::byte* staged = c.scratch_of(thread);
         forward_kernel::stage(code_source<input_type<X>>{input_.view(x), n}, staged);
         forward_kernel::run(staged, weights_.packed_forward, epilogue);
@@ -296,98 +301,89 @@ public:
             c.watcher.see(name_.view(), "input_gradient", c.samples, h);
         if constexpr (is_real<weight_gradient_quantizer>) {
             c.watcher.see(name_.view(), "weight_gradient", c.samples, h);
-            add_weight_gradient<false>(
-                c, x, memory,
-                [&](int n) {
-                    return lazy_source<H>{h, n};
-                },
-                [](int) { return 1.0f; });
-        } else {
-            if constexpr (!(shared_codes && wants_dx))
-                memory.dw.template encode<Arch>(c, h, stream_of(c, number_, purpose::weight_gradient), memory.measuring,
-                                                name_.c_str());
-            if constexpr (!(shared_codes && wants_dx))
-                c.watcher.see(name_.view(), "weight_gradient", c.samples, memory.dw);
-            add_weight_gradient<shared_codes && folds>(
-                c, x, memory,
-                [&](int n) {
-                    return gradient_source<dw_codes>{memory.dw, n};
-                },
-                [&](int n) { return integer_weight_gradient ? memory.dw.step_of(n) : 1.0f; });
+        } else if constexpr (!(shared_codes && wants_dx)) {
+            memory.dw.template encode<Arch>(c, h, stream_of(c, number_, purpose::weight_gradient), memory.measuring,
+                                            name_.c_str());
+            c.watcher.see(name_.view(), "weight_gradient", c.samples, memory.dw);
         }
+
+        const auto add_group = [&](int group, int thread) { add_weight_gradient(c, x, h, memory, group, thread); };
         if constexpr (!wants_dx) {
+            parallel_for(groups, c.threads, add_group);
+            finish_weight_gradient<false>(c, x, memory);
             return nothing{};
-        } else if constexpr (is_real<input_gradient_quantizer>) {
-            return input_gradient<Held | H::slots>(
-                c, plus,
-                [&](int n) {
-                    return lazy_source<H>{h, n};
-                },
-                [](int) { return 1.0f; });
         } else {
-            return input_gradient<Held | H::slots>(
-                c, plus,
-                [&](int n) {
-                    return gradient_source<dx_codes>{memory.dx, n};
-                },
-                [&](int n) { return integer_backward ? memory.dx.step_of(n) : 1.0f; });
+            constexpr int slot = std::countr_one(Held | H::slots | Plus::slots);
+            auto* dx = reinterpret_cast<gradient_type*>(c.slot(slot));
+            parallel_for(
+                groups, add_group, c.samples,
+                [&](int n, int thread) { input_gradient(c, h, plus, memory, dx, n, thread); }, c.threads);
+            finish_weight_gradient<shared_codes && folds>(c, x, memory);
+            const stored_gradient<G.in, gradient_type, slot> result{dx};
+            c.watcher.see(name_.view(), "gradient", c.samples, result);
+            return result;
         }
     }
 
 private:
-    template <unsigned Held, class Plus, class Source, class Step>
-    auto input_gradient(const context& c, const Plus& plus, Source&& source, Step&& step) {
-        constexpr int slot = std::countr_one(Held | Plus::slots);
-        auto* out = reinterpret_cast<gradient_type*>(c.slot(slot));
-        parallel_for(c.samples, c.threads, [&](int n, int thread) {
-            std::byte* staged = c.scratch_of(thread);
-            backward_kernel::stage(source(n), staged);
-            const floats<Arch> scale(step(n));
-            backward_kernel::run(staged, weights_.packed_backward, [&](int p, int b, auto sums) {
-                auto* place = out + offset_of(G.in, n, p, b);
-                if constexpr (std::same_as<Plus, nothing>) simd::store(place, as_floats(sums) * scale);
-                else simd::store(place, fma(as_floats(sums), scale, plus.template load<Arch>(n, p, b)));
-            });
-        });
-        const stored_gradient<G.in, gradient_type, slot> dx{out};
-        c.watcher.see(name_.view(), "gradient", c.samples, dx);
-        return dx;
+    /// How a kernel reads sample n of h, as codes or as floats.
+    template <class Q, class Codes, class H>
+    static auto source_of(const Codes& codes, const H& h, int n) {
+        if constexpr (is_real<Q>) return lazy_source<H>{h, n};
+        else return gradient_source<Codes>{codes, n};
     }
 
-    /// dW, and what turns its sums into real numbers: the activations' step, the channel's step of h, and, where h had
-    /// the weight scale folded in, one over that.
-    template <bool Folded, class X, class Source, class Step>
-    void add_weight_gradient(const context& c, const X& x, backward_memory& memory, Source&& source, Step&& step) {
-        constexpr auto sums = weight_kernel::sums;
-        parallel_for(groups, c.threads, [&](int group, int thread) {
-            float* of_group = memory.group_sums + static_cast<std::size_t>(group) * sums;
-            std::fill_n(of_group, sums, 0.0f);
-            std::byte* activation = c.scratch_of(thread);
-            std::byte* gradient = activation + weight_kernel::staged_activation_bytes;
-            for (int n = c.samples * group / groups; n < c.samples * (group + 1) / groups; ++n) {
-                weight_kernel::stage_activation(code_source<input_type<X>>{input_.view(x), n}, !X::nonnegative,
-                                                activation);
-                weight_kernel::stage_gradient(source(n), gradient);
-                weight_kernel::run(activation, gradient, !X::nonnegative, step(n), of_group);
-            }
-        });
-        for (int group = 1; group < groups; ++group)
-            for (std::size_t i = 0; i < sums; ++i)
-                memory.group_sums[i] += memory.group_sums[static_cast<std::size_t>(group) * sums + i];
-        weight_kernel::unpack(memory.group_sums, weights_.gradient);
-        const float activation_step = integer_weight_gradient ? step_of(*input_.view(x).grid) : 1.0f;
-        bool finite = true;
-        for (int k = 0; k < G.outputs; ++k) {
-            float factor = activation_step;
-            if constexpr (Folded) factor /= weights_.fold[k];
-            if constexpr (dw_codes::by_channel && integer_weight_gradient) factor = product(factor, memory.dw.steps[k]);
-            for (int i = 0; i < weights_type::row; ++i) {
-                float& g = weights_.gradient[k * weights_type::row + i];
-                g = product(g, factor);
-                finite = finite && std::isfinite(g);
-            }
+    /// dX of one sample, plus what is to be added to it.
+    template <class H, class Plus>
+    void input_gradient(const context& c, const H& h, const Plus& plus, const backward_memory& memory,
+                        gradient_type* dx, int n, int thread) {
+        std::byte* staged = c.scratch_of(thread);
+        backward_kernel::stage(source_of<input_gradient_quantizer>(memory.dx, h, n), staged);
+        floats<Arch> scale(1.0f);
+        if constexpr (integer_backward) scale = floats<Arch>(memory.dx.step_of(n));
+        const auto write = [=](int p, int b, auto sums) __attribute__((always_inline)) {
+            auto* place = dx + offset_of(G.in, n, p, b);
+            if constexpr (std::same_as<Plus, nothing>) simd::store(place, as_floats(sums) * scale);
+            else simd::store(place, fma(as_floats(sums), scale, plus.template load<Arch>(n, p, b)));
+        };
+        backward_kernel::run(staged, weights_.packed_backward, write);
+    }
+
+    /// The sums of dW over one group of samples.
+    template <class X, class H>
+    void add_weight_gradient(const context& c, const X& x, const H& h, const backward_memory& memory, int group,
+                             int thread) {
+        float* of_group = memory.group_sums + static_cast<std::size_t>(group) * weight_kernel::sums;
+        std::fill_n(of_group, weight_kernel::sums, 0.0f);
+        std::byte* activation = c.scratch_of(thread);
+        std::byte* gradient = activation + weight_kernel::staged_activation_bytes;
+        for (int n = c.samples * group / groups; n < c.samples * (group + 1) / groups; ++n) {
+            weight_kernel::stage_activation(code_source<input_type<X>>{input_.view(x), n}, !X::nonnegative, activation);
+            weight_kernel::stage_gradient(source_of<weight_gradient_quantizer>(memory.dw, h, n), gradient);
+            float scale = 1.0f;
+            if constexpr (integer_weight_gradient) scale = memory.dw.step_of(n);
+            weight_kernel::run(activation, gradient, !X::nonnegative, scale, of_group);
         }
-        if (!finite) passes::refuse_non_finite("the weight gradient", name_.c_str());
+    }
+
+    /// dW from the groups' sums, and what turns them into real numbers: the activations' step, the channel's step of h,
+    /// and, where h had the weight scale folded in, one over that.
+    template <bool Folded, class X>
+    void finish_weight_gradient(const context& c, const X& x, const backward_memory& memory) {
+        const float activation_step = integer_weight_gradient ? step_of(*input_.view(x).grid) : 1.0f;
+        std::array<float, out_channels> factor{};
+        for (int k = 0; k < G.outputs; ++k) {
+            factor[k] = activation_step;
+            if constexpr (Folded) factor[k] /= weights_.fold[k];
+            if constexpr (dw_codes::by_channel && integer_weight_gradient)
+                factor[k] = product(factor[k], memory.dw.steps[k]);
+        }
+        std::array<bool, blocks(G.outputs)> finite{};
+        parallel_for(blocks(G.outputs), c.threads, [&](int block, int) {
+            finite[block] = weight_kernel::unpack(memory.group_sums, groups, factor.data(), block, weights_.gradient);
+        });
+        for (const bool of_block : finite)
+            if (!of_block) passes::refuse_non_finite("the weight gradient", name_.c_str());
     }
 };
 

@@ -48,6 +48,7 @@ struct weights {
         p.persistent(fold, padded(G.outputs));
         p.persistent(norm, padded(G.outputs));
         p.persistent(grid_, G.outputs);
+        p.persistent(range_, G.outputs);
         p.persistent(packed_forward, static_cast<int>(forward_kernel::packed_bytes));
         if (learns) p.persistent(packed_backward, static_cast<int>(backward_kernel::packed_bytes));
         if (decodes) p.shared(sizeof(float) * static_cast<std::size_t>(G.weights()));
@@ -64,39 +65,48 @@ struct weights {
 
     /// Codes, grids, norms and packed forms of the values as they are now, to meet signed or unsigned activations.
     void prepare(const context& c, int layer, const char* name, bool signed_activations, bool learns) {
-        measure(name);
+        // Below this a thread costs more than it saves.
+        const int threads = G.weights() < 4096 ? 1 : c.threads;
+        parallel_for(G.outputs, threads, [&](int k, int) { measure(k); });
+        fit(name);
         if constexpr (is_real<quantizer>) {
-            pack(value, signed_activations, learns);
+            pack(value, signed_activations, learns, threads);
         } else {
             auto* decoded = reinterpret_cast<float*>(c.shared);
-            for (int k = 0; k < G.outputs; ++k) encode(k, stream_of(c, layer, purpose::weights), decoded);
-            pack(decoded, signed_activations, learns);
+            const random_stream stream = stream_of(c, layer, purpose::weights);
+            parallel_for(G.outputs, threads, [&](int k, int) { encode(k, stream, decoded); });
+            pack(decoded, signed_activations, learns, threads);
         }
     }
 
 private:
     typename quantizer_traits<quantizer>::grid_type* grid_{};
+    interval* range_{}; // of each output channel
 
-    void measure(const char* name) {
+    /// Range and norm of output channel k; a norm of infinity if they are not finite or too large.
+    void measure(int k) {
+        const float* w = value + k * row;
+        interval range{};
+        double square = 0;
+        for (int i = 0; i < row; ++i) {
+            range = range.join({w[i], w[i]});
+            square = std::fma(double{w[i]}, double{w[i]}, square);
+        }
+        range_[k] = range;
+        norm[k] = square <= double{std::numeric_limits<float>::max()} ? static_cast<float>(std::sqrt(square))
+                                                                      : std::numeric_limits<float>::infinity();
+    }
+
+    void fit(const char* name) {
         constexpr code_limits limits = limits_of(bits_of<quantizer>, true);
         interval all{};
         float largest_step = 0;
         for (int k = 0; k < G.outputs; ++k) {
-            const float* w = value + k * row;
-            interval range{};
-            double square = 0;
-            for (int i = 0; i < row; ++i) {
-                range = range.join({w[i], w[i]});
-                square = std::fma(double{w[i]}, double{w[i]}, square);
-            }
-            if (!(square <= double{std::numeric_limits<float>::max()})) passes::refuse_non_finite("a weight", name);
-            norm[k] = static_cast<float>(std::sqrt(square));
-            all = all.join(range);
-            if constexpr (has_granularity<quantizer, per_channel>) grid_[k] = quantizer::fit(range, limits);
+            if (!std::isfinite(norm[k])) passes::refuse_non_finite("a weight", name);
+            all = all.join(range_[k]);
         }
-        if constexpr (!has_granularity<quantizer, per_channel>)
-            for (int k = 0; k < G.outputs; ++k) grid_[k] = quantizer::fit(all, limits);
         for (int k = 0; k < G.outputs; ++k) {
+            grid_[k] = quantizer::fit(has_granularity<quantizer, per_channel> ? range_[k] : all, limits);
             if constexpr (is_linear<quantizer>) step[k] = grid_[k].step;
             else step[k] = 1;
             largest_step = std::max(largest_step, step[k]);
@@ -125,13 +135,19 @@ private:
         }
     }
 
-    void pack(const float* decoded, bool signed_activations, bool learns) {
+    void pack(const float* decoded, bool signed_activations, bool learns, int threads) {
         constexpr bool signed_gradients = true;
-        if constexpr (integer_forward) forward_kernel::pack(code, signed_activations, packed_forward);
-        else forward_kernel::pack(decoded, signed_activations, packed_forward);
-        if (!learns) return;
-        if constexpr (integer_backward) backward_kernel::pack(code, signed_gradients, packed_backward);
-        else backward_kernel::pack(decoded, signed_gradients, packed_backward);
+        const auto values = [&]<bool Integer>(std::bool_constant<Integer>) {
+            if constexpr (Integer) return code;
+            else return decoded;
+        };
+        const auto forward = values(std::bool_constant<integer_forward>{});
+        const auto backward = values(std::bool_constant<integer_backward>{});
+        const int backward_parts = learns ? backward_kernel::parts : 0;
+        parallel_for(forward_kernel::parts + backward_parts, threads, [&](int part, int) {
+            if (part < forward_kernel::parts) forward_kernel::pack(forward, signed_activations, part, packed_forward);
+            else backward_kernel::pack(backward, signed_gradients, part - forward_kernel::parts, packed_backward);
+        });
     }
 };
 
