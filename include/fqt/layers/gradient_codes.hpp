@@ -57,9 +57,10 @@ struct gradient_codes {
             parallel_for(c.samples, c.threads, [&](int n, int) { write<Arch>(c, h, stream, n); });
         } else {
             parallel_for(c.samples, c.threads, [&](int n, int) {
+                const H values = h;
                 floats<Arch> greatest(0.0f), poison(0.0f);
-                passes::each_block<Shape>([&](int p, int b) {
-                    const auto v = h.template load<Arch>(n, p, b);
+                passes::each_block<Shape>([&](int p, int b) __attribute__((always_inline)) {
+                    const auto v = values.template load<Arch>(n, p, b);
                     greatest = max(abs(v), greatest);
                     poison = fma(v, floats<Arch>(0.0f), poison);
                 });
@@ -105,19 +106,23 @@ public:
 private:
     template <class Arch, class H>
     void write(const context& c, const H& h, const random_stream& stream, int n) {
+        const H values = h;
+        const grid_type grid = grid_of(n);
         const coded out{data, nullptr, nullptr};
         passes::each_block_with_draws<Arch, Shape, quantizer_traits<Q>::draws>(
-            stream, c.first_sample + static_cast<std::uint32_t>(n), [&](int p, int b, auto u) {
-                const auto v = h.template load<Arch>(n, p, b);
-                const auto q = [&] {
+            stream,
+            c.first_sample + static_cast<std::uint32_t>(n), [&](int p, int b, auto u) __attribute__((always_inline)) {
+                const auto v = values.template load<Arch>(n, p, b);
+                const auto q = [&]() __attribute__((always_inline)) {
                     if constexpr (by_channel) {
                         const passes::lane_grid<Arch> g{floats<Arch>::load(steps + b * lanes),
                                                         floats<Arch>::load(inverses + b * lanes)};
                         return Q::encode(v, g, u);
                     } else {
-                        return Q::encode(v, grid_of(n), u);
+                        return Q::encode(v, grid, u);
                     }
-                }();
+                }
+                ();
                 simd::store_codes<bits, true>(const_cast<std::byte*>(out.at(n, p, b)),
                                               passes::clamped<Arch>(q, limits));
             });

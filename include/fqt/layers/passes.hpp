@@ -11,27 +11,46 @@
 #include <fqt/simd/random_lanes.hpp>
 
 #include <algorithm>
+#include <cmath>
+#include <span>
 
 namespace fqt::passes {
 
+/// Where the octet of pixels that begins at `first` ends.
+template <shape Shape>
+constexpr int end_of_octet(int first) {
+    if constexpr (Shape.pixels() % 8 == 0) return first + 8;
+    else return std::min(first + 8, Shape.pixels());
+}
+
+// These loops are inlined, and so are the tensors' own loads, as long as `visit` captures copies or locals: then a
+// tensor's pointers stay in registers, though codes are bytes and a byte store may alias anything in memory.
+
 /// Calls visit(pixel, block) for every block of a sample.
 template <shape Shape, class Visit>
-inline void each_block(Visit&& visit) {
+FQT_INLINE void each_block(Visit&& visit) {
     for (int first = 0; first < Shape.pixels(); first += 8)
         for (int b = 0; b < blocks(Shape.channels); ++b)
-            for (int p = first; p < std::min(first + 8, Shape.pixels()); ++p) visit(p, b);
+            for (int p = first; p < end_of_octet<Shape>(first); ++p) visit(p, b);
 }
 
 /// The same with uniform numbers: visit(pixel, block, u); u is 0 where `Draws` is false.
 template <class Arch, shape Shape, bool Draws, class Visit>
-inline void each_block_with_draws(const random_stream& stream, std::uint32_t sample, Visit&& visit) {
+FQT_INLINE void each_block_with_draws(const random_stream& stream, std::uint32_t sample, Visit&& visit) {
     if constexpr (!Draws) {
-        each_block<Shape>([&](int p, int b) { visit(p, b, floats<Arch>(0.0f)); });
+        each_block<Shape>([&](int p, int b) __attribute__((always_inline)) { visit(p, b, floats<Arch>(0.0f)); });
     } else {
         for (int first = 0; first < Shape.pixels(); first += 8)
             for (int b = 0; b < blocks(Shape.channels); ++b) {
                 const simd::octet_bits<Arch> bits(stream, sample, b * lanes, first / 8, Shape.pixels());
-                for (int p = first; p < std::min(first + 8, Shape.pixels()); ++p) visit(p, b, bits.uniform(p - first));
+                const int end = end_of_octet<Shape>(first);
+                // In pairs, which share a word of random bits.
+                int p = first;
+                for (; p + 1 < end; p += 2) {
+                    visit(p, b, bits.uniform(p - first));
+                    visit(p + 1, b, bits.uniform(p - first + 1));
+                }
+                if (Shape.pixels() % 2 != 0 && p < end) visit(p, b, bits.uniform(p - first));
             }
     }
 }
@@ -50,14 +69,27 @@ inline void each_block_with_draws(const random_stream& stream, std::uint32_t sam
          what, layer);
 }
 
+/// Whether no number is NaN or infinite: 0 * x is then always 0.
+template <class Arch>
+bool all_finite(std::span<const float> values) {
+    floats<Arch> poison(0.0f);
+    std::size_t i = 0;
+    for (; i + lanes <= values.size(); i += lanes)
+        poison = fma(floats<Arch>::load(values.data() + i), floats<Arch>(0.0f), poison);
+    bool finite = all(poison == floats<Arch>(0.0f));
+    for (; i < values.size(); ++i) finite = finite && std::isfinite(values[i]);
+    return finite;
+}
+
 /// The least and greatest value of each sample. NaN and infinity are found by 0 * x, which is then not 0.
 template <class Arch, class X>
 void measure(const context& c, const X& x, interval* of_sample, const char* what, const char* layer) {
     bool finite = true;
     parallel_for(c.samples, c.threads, [&](int n, int) {
+        const X values = x;
         floats<Arch> low(0.0f), high(0.0f), poison(0.0f);
-        each_block<X::dims>([&](int p, int b) {
-            const auto v = x.template load<Arch>(n, p, b);
+        each_block<X::dims>([&](int p, int b) __attribute__((always_inline)) {
+            const auto v = values.template load<Arch>(n, p, b);
             low = min(v, low);
             high = max(v, high);
             poison = fma(v, floats<Arch>(0.0f), poison);
@@ -95,19 +127,22 @@ float encode(const context& c, const X& x, const Grid& grid, const random_stream
     using quantizer = typename Codes::quantizer;
     constexpr code_limits limits = limits_of(bits_of<quantizer>, Codes::is_signed);
     parallel_for(c.samples, c.threads, [&](int n, int) {
-        floats<Arch> greatest(0.0f);
+        const X values = x;
+        const Grid own_grid = grid;
         const Codes out{data, nullptr, nullptr};
+        floats<Arch> greatest(0.0f);
         each_block_with_draws<Arch, X::dims, quantizer_traits<quantizer>::draws>(
-            stream, c.first_sample + static_cast<std::uint32_t>(n), [&](int p, int b, auto u) {
+            stream,
+            c.first_sample + static_cast<std::uint32_t>(n), [&](int p, int b, auto u) __attribute__((always_inline)) {
                 auto* place = const_cast<std::byte*>(out.at(n, p, b));
-                const auto v = x.template load<Arch>(n, p, b);
+                const auto v = values.template load<Arch>(n, p, b);
                 if constexpr (is_real<quantizer>) {
                     v.store(reinterpret_cast<float*>(place));
                     greatest = max(greatest, abs(v));
                 } else {
-                    const auto q = clamped<Arch>(quantizer::encode(v, grid, u), limits);
+                    const auto q = clamped<Arch>(quantizer::encode(v, own_grid, u), limits);
                     simd::store_codes<bits_of<quantizer>, Codes::is_signed>(place, q);
-                    greatest = max(greatest, abs(quantizer::decode(q, grid)));
+                    greatest = max(greatest, abs(quantizer::decode(q, own_grid)));
                 }
             });
         of_sample[n] = reduce_max(greatest);
@@ -121,8 +156,11 @@ float encode(const context& c, const X& x, const Grid& grid, const random_stream
 template <class Arch, class T, class X>
 void store(const context& c, const X& x, T* data) {
     parallel_for(c.samples, c.threads, [&](int n, int) {
-        each_block<X::dims>(
-            [&](int p, int b) { simd::store(data + offset_of(X::dims, n, p, b), x.template load<Arch>(n, p, b)); });
+        const X values = x;
+        T* const out = data;
+        each_block<X::dims>([&](int p, int b) __attribute__((always_inline)) {
+            simd::store(out + offset_of(X::dims, n, p, b), values.template load<Arch>(n, p, b));
+        });
     });
 }
 
@@ -200,12 +238,9 @@ void reduce_gradient(const context& c, const X& x, const G& g, std::byte* shared
             with_units.store(of_sample + channels + b * lanes);
         }
     });
-    for (int i = 0; i < 2 * channels; ++i) {
-        sums[i] = 0;
-        for (int n = 0; n < c.samples; ++n)
-            sums[i] += partial[static_cast<std::size_t>(n) * 2 * static_cast<std::size_t>(channels)
-                               + static_cast<std::size_t>(i)];
-    }
+    std::fill_n(sums, 2 * channels, 0.0);
+    for (int n = 0; n < c.samples; ++n, partial += 2 * channels)
+        for (int i = 0; i < 2 * channels; ++i) sums[i] += partial[i];
 }
 
 } // namespace fqt::passes

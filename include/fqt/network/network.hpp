@@ -293,6 +293,7 @@ private:
                  "samples",
                  samples, input.channels, input.height, input.width,
                  static_cast<std::size_t>(samples) * static_cast<std::size_t>(input.size()), images.size());
+        if (passes::all_finite<Arch>(images)) return;
         constexpr auto size = static_cast<std::size_t>(input.size());
         for (std::size_t i = 0; i < images.size(); ++i)
             if (!std::isfinite(images[i]))

@@ -5,6 +5,7 @@
 
 #include <fqt/core/fail.hpp>
 #include <fqt/core/floating_point.hpp>
+#include <fqt/core/parallel.hpp>
 #include <fqt/core/random.hpp>
 #include <fqt/layers/layer.hpp>
 #include <fqt/quant/rounding.hpp>
@@ -101,16 +102,22 @@ private:
 
     void update(const parameter& p, std::size_t index, float rate) {
         tensor_state& s = states_[index];
-        const float decay = decay_of(p.kind);
+        const float decay = decay_of(p.kind), momentum = options_.momentum;
+        const bool nesterov = options_.nesterov;
         values_.resize(p.value.size());
         velocities_.resize(p.value.size());
-        for (std::size_t i = 0; i < p.value.size(); ++i) {
-            const float w = p.value[i], g = std::fma(decay, w, p.gradient[i]);
-            const float v = std::fma(options_.momentum, velocity(s, i), g);
-            const float direction = options_.nesterov ? std::fma(options_.momentum, v, g) : v;
-            velocities_[i] = v;
-            values_[i] = std::fma(-rate, direction, w);
-        }
+        // Below this a thread costs more than it saves.
+        constexpr std::size_t chunk = 4096;
+        parallel_for(static_cast<int>((p.value.size() + chunk - 1) / chunk), network_.threads(), [&](int number, int) {
+            const std::size_t first = static_cast<std::size_t>(number) * chunk;
+            for (std::size_t i = first; i < std::min(first + chunk, p.value.size()); ++i) {
+                const float w = p.value[i], g = std::fma(decay, w, p.gradient[i]);
+                const float v = std::fma(momentum, velocity(s, i), g);
+                const float direction = nesterov ? std::fma(momentum, v, g) : v;
+                velocities_[i] = v;
+                values_[i] = std::fma(-rate, direction, w);
+            }
+        });
         store_momentum(s, index);
         store_master(p, index);
     }
@@ -122,7 +129,7 @@ private:
 
     void store_momentum(tensor_state& s, std::size_t index) {
         if constexpr (Momentum::bits == 32) {
-            s.velocity = velocities_;
+            s.velocity.swap(velocities_);
         } else {
             s.step = step_for<Momentum>(velocities_);
             round_to<Momentum>(velocities_, s.step, stream(index, 1));
