@@ -253,6 +253,21 @@ TEST_CASE("a weight that is changed through a span kept from before is used by t
     CHECK(bits(net.predict(b.images, 9)) == before);
 }
 
+TEST_CASE("a prediction draws the codes of weights anew at another step and from another seed, and only then") {
+    static constexpr fqt::scheme<fqt::symmetric<3, fqt::stochastic>, fqt::symmetric<8>, fqt::symmetric<8>> drawn{};
+    fqt::network<spec, drawn> net{fqt::seed{3}, {.batch = 9}};
+    const batch b(9, 1);
+    net.forward(b.images, 9);
+    const auto before = bits(net.predict(b.images, 9));
+    CHECK(bits(net.predict(b.images, 9)) == before);
+    net.set_step(1);
+    CHECK(bits(net.predict(b.images, 9)) != before);
+    net.set_step(0);
+    CHECK(bits(net.predict(b.images, 9)) == before);
+    net.set_seed(fqt::seed{4});
+    CHECK(bits(net.predict(b.images, 9)) != before);
+}
+
 TEST_CASE("random numbers belong to samples of the whole batch, whatever part of it a pass is given") {
     // Six times the same image and gradient: only the random numbers tell the samples apart.
     batch b(6, 0);

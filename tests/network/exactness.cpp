@@ -170,9 +170,9 @@ TEST_CASE("a part of a batch draws the random numbers of its place in the whole"
         auto h = h_codes::carve(carver, count);
         h.encode<fqt::arch::best>(c, fqt::plain<s>{numbers.data() + skipped * s.size()}, {4, 0, 0}, shared.data(), "h");
         const fqt::grid grid = rule::fit({-1, 1}, fqt::limits_of(4, true));
-        fqt::passes::encode<fqt::arch::best, fqt::codes<s, rule, true>>(
-            c, fqt::plain<s>{numbers.data() + skipped * s.size()}, grid, {4, 0, 1}, memory.data() + (1 << 15),
-            reinterpret_cast<float*>(shared.data()));
+        for (int n = 0; n < count; ++n)
+            fqt::passes::encode_sample<fqt::arch::best, fqt::codes<s, rule, true>>(
+                c, fqt::plain<s>{numbers.data() + skipped * s.size()}, grid, {4, 0, 1}, memory.data() + (1 << 15), n);
         const fqt::codes<s, rule, true> x{memory.data() + (1 << 15), &grid, nullptr};
         twin::tensor result = twin::make(count, {2 * s.channels, s.height, s.width}, [&](int n, int k, int p) {
             return k < s.channels ? h.code<fqt::arch::generic>(n, p, 0).lane(k)

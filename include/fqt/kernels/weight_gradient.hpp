@@ -73,6 +73,9 @@ public:
     static constexpr std::size_t sums = std::size_t{channels} * std::size_t{G.taps()} * std::size_t{padded(G.outputs)};
     static_assert(std::int64_t{row_count} * G.taps() * lane_count <= std::int64_t{sums});
 
+    /// Whether run() writes each of them; where groups are narrow, it leaves out those that unpack() does not need.
+    static constexpr bool writes_all_sums = G.groups == 1;
+
     /// Copies a sample of shape G.in, padded with zeros.
     template <class Source>
     static void stage_activation(const Source& x, bool is_signed, std::byte* to) {
@@ -85,16 +88,35 @@ public:
         staged::stage_gradient(h, to);
     }
 
-    /// Adds scale * (the sample's weight gradient) to `into`. is_signed says whether activations are.
-    static void run(const std::byte* activation, const std::byte* gradient, bool is_signed, float scale, float* into) {
-        const sample x{activation, gradient, is_signed, scale, into};
+    /// A sample that is staged, and its factor.
+    struct sample {
+        const std::byte *activation, *gradient;
+        float scale;
+    };
+    /// Samples that are best given to run() together. Sums beyond the second cache would come from memory anew for each
+    /// sample; so a tile's sums serve several, whose staged forms fit there instead.
+    static constexpr int samples_at_once = sums * sizeof(float) <= (std::size_t{1} << 19)
+        ? 1
+        : std::clamp(static_cast<int>((std::size_t{1} << 18) / (staged_activation_bytes + staged_gradient_bytes)), 1,
+                     16);
+
+    /// Adds scale * (the sample's weight gradient) to `into` for each sample in order; to zeros instead, if these are
+    /// the first of a group. is_signed says whether activations are.
+    static void run(const sample* samples, int count, bool is_signed, bool are_first, float* into) {
         for (int r = 0; r < G.kernel_height; ++r)
             for (int s = 0; s < G.kernel_width; s += taps)
-                for (int lane = 0; lane < lane_count; lane += vectors * lanes) {
-                    for (int tile = 0; tile < tiles.count; ++tile)
-                        run_tile<tiles.full>(x, r, s, tile * tiles.full, lane);
-                    if constexpr (tiles.rest > 0) run_tile<tiles.rest>(x, r, s, tiles.count * tiles.full, lane);
-                }
+                for (int lane = 0; lane < lane_count; lane += vectors * lanes)
+                    for (int tile = 0; tile < tiles.count + (tiles.rest > 0); ++tile)
+                        for (int i = 0; i < count; ++i) {
+                            const task x{samples[i], is_signed, are_first && i == 0, into};
+                            if (tile < tiles.count) run_tile<tiles.full>(x, r, s, tile * tiles.full, lane);
+                            else if constexpr (tiles.rest > 0)
+                                run_tile<tiles.rest>(x, r, s, tiles.count * tiles.full, lane);
+                        }
+    }
+    static void run(const std::byte* activation, const std::byte* gradient, bool is_signed, float scale, float* into) {
+        const sample one{activation, gradient, scale};
+        run(&one, 1, is_signed, false, into);
     }
 
     /// Adds `count` such sums up, in order, and writes them times factor[k] as the logical gradient
@@ -133,14 +155,12 @@ public:
     }
 
 private:
-    struct sample {
-        const std::byte *activation, *gradient;
-        bool is_signed;
-        float scale;
+    struct task : sample {
+        bool is_signed, is_first;
         float* into;
 
         const std::int32_t* starts(int run) const {
-            return reinterpret_cast<const std::int32_t*>(gradient + run * staged::run_start_bytes);
+            return reinterpret_cast<const std::int32_t*>(this->gradient + run * staged::run_start_bytes);
         }
     };
 
@@ -150,7 +170,7 @@ private:
 
     // Sums are [row][tap][vector], for Rows rows from `row`, kernel row r, columns from s, lanes from `lane`.
     template <int Rows>
-    static void run_tile(const sample& x, int r, int s, int row, int lane) {
+    static void run_tile(const task& x, int r, int s, int row, int lane) {
         constexpr int size = Rows * taps * vectors;
         // A block of outputs of few channels meets fewer than others do.
         if (G.groups > 1 && groups.first(lane / lanes) + row >= G.in.channels) return;
@@ -164,13 +184,13 @@ private:
             add_rows<Rows>(sum, x, run, r, s, row, lane);
             unroll<size>([&](auto i) __attribute__((always_inline)) {
                 constexpr int v = i % vectors, tap = i / vectors % taps, of_row = i / (taps * vectors);
-                add_scaled(x.scale, sum[i], into + sum_index(0, of_row, tap) + v * lanes);
+                add_scaled(x.scale, sum[i], x.is_first && run == 0, into + sum_index(0, of_row, tap) + v * lanes);
             });
         }
     }
 
     template <int Rows>
-    [[gnu::always_inline]] static void add_rows(accumulator (&sum)[Rows * taps * vectors], const sample& x, int run,
+    [[gnu::always_inline]] static void add_rows(accumulator (&sum)[Rows * taps * vectors], const task& x, int run,
                                                 int r, int s, int row, int lane) {
         int y = run * staged::run_rows;
         const int end = std::min(y + staged::run_rows, out.height);
@@ -228,14 +248,14 @@ private:
     }
 
     // Of output k in all lanes, or of the outputs from k on.
-    FQT_INLINE static accumulator start(const sample& x, int run, int k) {
+    FQT_INLINE static accumulator start(const task& x, int run, int k) {
         if constexpr (!is_integer<Kind>) return accumulator::zero();
         else if constexpr (input_lanes) return accumulator::repeat(x.is_signed ? x.starts(run)[k] : 0);
         else return x.is_signed ? accumulator::load(x.starts(run) + k) : accumulator::repeat(0);
     }
 
-    FQT_INLINE static void add_scaled(simd::f32x16<Arch> scale, const accumulator& sum, float* into) {
-        const auto old = simd::f32x16<Arch>::load(into);
+    FQT_INLINE static void add_scaled(floats scale, const accumulator& sum, bool to_zero, float* into) {
+        const auto old = to_zero ? floats(0.0f) : floats::load(into);
         if constexpr (is_integer<Kind>) fma(scale, simd::i32x16<Arch>(sum).to_float(), old).store(into);
         else fma(scale, sum, old).store(into);
     }

@@ -6,6 +6,7 @@
 // octet.
 
 #include <fqt/core/fail.hpp>
+#include <fqt/kernels/unroll.hpp>
 #include <fqt/layers/context.hpp>
 #include <fqt/layers/lazy.hpp>
 #include <fqt/simd/random_lanes.hpp>
@@ -120,36 +121,32 @@ floats<Arch> clamped(floats<Arch> q, code_limits limits) {
     return min(max(q, floats<Arch>(static_cast<float>(limits.low))), floats<Arch>(static_cast<float>(limits.high)));
 }
 
-/// Stores the codes of x by `grid` at `data` and returns the largest magnitude that a stored code stands for.
+/// Stores the codes of sample n of x by `grid` at `data`, and returns the largest magnitude that a stored code stands
+/// for.
 template <class Arch, class Codes, class X, class Grid>
-float encode(const context& c, const X& x, const Grid& grid, const random_stream& stream, std::byte* data,
-             float* of_sample) {
+float encode_sample(const context& c, const X& x, const Grid& grid, const random_stream& stream, std::byte* data,
+                    int n) {
     using quantizer = typename Codes::quantizer;
     constexpr code_limits limits = limits_of(bits_of<quantizer>, Codes::is_signed);
-    parallel_for(c.samples, c.threads, [&](int n, int) {
-        const X values = x;
-        const Grid own_grid = grid;
-        const Codes out{data, nullptr, nullptr};
-        floats<Arch> greatest(0.0f);
-        each_block_with_draws<Arch, X::dims, quantizer_traits<quantizer>::draws>(
-            stream,
-            c.first_sample + static_cast<std::uint32_t>(n), [&](int p, int b, auto u) __attribute__((always_inline)) {
-                auto* place = const_cast<std::byte*>(out.at(n, p, b));
-                const auto v = values.template load<Arch>(n, p, b);
-                if constexpr (is_real<quantizer>) {
-                    v.store(reinterpret_cast<float*>(place));
-                    greatest = max(greatest, abs(v));
-                } else {
-                    const auto q = clamped<Arch>(quantizer::encode(v, own_grid, u), limits);
-                    simd::store_codes<bits_of<quantizer>, Codes::is_signed>(place, q);
-                    greatest = max(greatest, abs(quantizer::decode(q, own_grid)));
-                }
-            });
-        of_sample[n] = reduce_max(greatest);
-    });
-    float greatest = 0;
-    for (int n = 0; n < c.samples; ++n) greatest = std::max(greatest, of_sample[n]);
-    return greatest;
+    const X values = x;
+    const Grid own_grid = grid;
+    const Codes out{data, nullptr, nullptr};
+    floats<Arch> greatest(0.0f);
+    each_block_with_draws<Arch, X::dims, quantizer_traits<quantizer>::draws>(
+        stream,
+        c.first_sample + static_cast<std::uint32_t>(n), [&](int p, int b, auto u) __attribute__((always_inline)) {
+            auto* place = const_cast<std::byte*>(out.at(n, p, b));
+            const auto v = values.template load<Arch>(n, p, b);
+            if constexpr (is_real<quantizer>) {
+                v.store(reinterpret_cast<float*>(place));
+                greatest = max(greatest, abs(v));
+            } else {
+                const auto q = clamped<Arch>(quantizer::encode(v, own_grid, u), limits);
+                simd::store_codes<bits_of<quantizer>, Codes::is_signed>(place, q);
+                greatest = max(greatest, abs(quantizer::decode(q, own_grid)));
+            }
+        });
+    return reduce_max(greatest);
 }
 
 /// Stores x as plain values of type T.
@@ -177,26 +174,41 @@ constexpr std::size_t moment_bytes(int channels) {
     return static_cast<std::size_t>(padded(channels)) * (2 * sizeof(double) + 2 * sizeof(float));
 }
 
+/// Blocks of channels that a sum over pixels takes together: they share cache lines, and their sums do not wait for
+/// each other. It does not matter for bits, since every channel has sums of its own.
+template <shape Shape>
+inline constexpr int blocks_together = blocks(Shape.channels) % 4 == 0 ? 4
+    : blocks(Shape.channels) % 2 == 0                                  ? 2
+                                                                       : 1;
+
 /// Per-sample moments at `place`, in the units of x: each channel's pixels in order, in double.
 template <class Arch, class X>
 void moments_of_sample(const X& x, int n, std::byte* place) {
-    constexpr int channels = padded(X::dims.channels);
+    constexpr int channels = padded(X::dims.channels), together = blocks_together<X::dims>;
     auto* sums = reinterpret_cast<double*>(place);
     auto* extremes = reinterpret_cast<float*>(sums + 2 * channels);
-    for (int b = 0; b < blocks(X::dims.channels); ++b) {
-        auto sum = simd::f64x16<Arch>::zero(), square = simd::f64x16<Arch>::zero();
-        auto low = units_of<Arch>(x, n, 0, b), high = low;
-        for (int p = 0; p < X::dims.pixels(); ++p) {
-            const auto u = units_of<Arch>(x, n, p, b);
-            sum.add(u);
-            square.add_product(u, u);
-            low = min(u, low);
-            high = max(u, high);
-        }
-        sum.store(sums + b * lanes);
-        square.store(sums + channels + b * lanes);
-        low.store(extremes + b * lanes);
-        high.store(extremes + channels + b * lanes);
+    for (int first = 0; first < blocks(X::dims.channels); first += together) {
+        simd::f64x16<Arch> sum[together], square[together];
+        floats<Arch> low[together], high[together];
+        kernels::unroll<together>([&](auto i) __attribute__((always_inline)) {
+            sum[i] = square[i] = simd::f64x16<Arch>::zero();
+            low[i] = high[i] = units_of<Arch>(x, n, 0, first + i);
+        });
+        for (int p = 0; p < X::dims.pixels(); ++p)
+            kernels::unroll<together>([&](auto i) __attribute__((always_inline)) {
+                const auto u = units_of<Arch>(x, n, p, first + i);
+                sum[i].add(u);
+                square[i].add_product(u, u);
+                low[i] = min(u, low[i]);
+                high[i] = max(u, high[i]);
+            });
+        kernels::unroll<together>([&](auto i) __attribute__((always_inline)) {
+            const int channel = (first + i) * lanes;
+            sum[i].store(sums + channel);
+            square[i].store(sums + channels + channel);
+            low[i].store(extremes + channel);
+            high[i].store(extremes + channels + channel);
+        });
     }
 }
 
@@ -225,17 +237,26 @@ template <class Arch, class X, class G>
 void reduce_gradient(const context& c, const X& x, const G& g, std::byte* shared, double* sums) {
     constexpr int channels = padded(G::dims.channels);
     auto* partial = reinterpret_cast<double*>(shared);
+    constexpr int together = blocks_together<G::dims>;
     parallel_for(c.samples, c.threads, [&](int n, int) {
         double* of_sample = partial + static_cast<std::size_t>(n) * 2 * static_cast<std::size_t>(channels);
-        for (int b = 0; b < blocks(G::dims.channels); ++b) {
-            auto sum = simd::f64x16<Arch>::zero(), with_units = simd::f64x16<Arch>::zero();
-            for (int p = 0; p < G::dims.pixels(); ++p) {
-                const auto v = g.template load<Arch>(n, p, b);
-                sum.add(v);
-                with_units.add_product(v, units_of<Arch>(x, n, p, b));
-            }
-            sum.store(of_sample + b * lanes);
-            with_units.store(of_sample + channels + b * lanes);
+        const G gradient = g;
+        const X values = x;
+        for (int first = 0; first < blocks(G::dims.channels); first += together) {
+            simd::f64x16<Arch> sum[together], with_units[together];
+            kernels::unroll<together>([&](auto i) __attribute__((always_inline)) {
+                sum[i] = with_units[i] = simd::f64x16<Arch>::zero();
+            });
+            for (int p = 0; p < G::dims.pixels(); ++p)
+                kernels::unroll<together>([&](auto i) __attribute__((always_inline)) {
+                    const auto v = gradient.template load<Arch>(n, p, first + i);
+                    sum[i].add(v);
+                    with_units[i].add_product(v, units_of<Arch>(values, n, p, first + i));
+                });
+            kernels::unroll<together>([&](auto i) __attribute__((always_inline)) {
+                sum[i].store(of_sample + (first + i) * lanes);
+                with_units[i].store(of_sample + channels + (first + i) * lanes);
+            });
         }
     });
     std::fill_n(sums, 2 * channels, 0.0);

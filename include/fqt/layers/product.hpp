@@ -55,6 +55,9 @@ class product_layer {
 
     static constexpr int in_size = padded_size(G.in), out_size = padded_size(G.out()), out_channels = padded(G.outputs);
 
+    static constexpr std::size_t staged_bytes_of_dw =
+        weight_kernel::staged_activation_bytes + weight_kernel::staged_gradient_bytes;
+
     // The sums of the weight gradient over samples: a number of groups that depends on sizes alone, each a chain of
     // fmas over its samples in order, the groups added in order. So any number of threads gives the same bits.
     static constexpr int groups = std::clamp(static_cast<int>((8 << 20) / (weight_kernel::sums * sizeof(float))), 2, 8);
@@ -94,12 +97,13 @@ public:
         p.slot(sizeof(exact_sums) * static_cast<std::size_t>(out_size));
         if (X::learns) p.slot(sizeof(gradient_type) * static_cast<std::size_t>(in_size));
         const auto samples = static_cast<std::size_t>(p.batch());
-        p.shared(samples * (passes::moment_bytes(G.outputs) + passes::reduce_bytes(G.outputs)));
+        p.shared(samples * passes::reduce_bytes(G.outputs));
+        p.shared(forward_memory(nullptr, p.batch()).bytes);
         backward_memory memory(nullptr, p.batch());
         p.shared(memory.bytes);
         p.scratch(forward_kernel::staged_bytes);
         p.scratch(backward_kernel::staged_bytes);
-        p.scratch(weight_kernel::staged_activation_bytes + weight_kernel::staged_gradient_bytes);
+        p.scratch(staged_bytes_of_dw * weight_kernel::samples_at_once);
         return view(x);
     }
 
@@ -178,21 +182,23 @@ public:
     template <class X>
     auto forward(const context& c, const X& x) {
         weights_.prepare(c, number_, name_.c_str(), !X::nonnegative, X::learns);
-        input_.forward(c, x, stream_of(c, number_, purpose::activations), name_);
-        c.watcher.see(name_.view(), "input", c.samples, input_.view(x));
+        input_.prepare_forward(c, x, name_);
         set_scale(x, 1.0f / unit);
         const auto out = view(x);
-        auto* partial = c.shared;
+        const forward_memory memory(c.shared, c.samples);
         parallel_for(c.samples, c.threads, [&](int n, int thread) {
+            input_.encode_sample(c, x, n, stream_of(c, number_, purpose::activations), memory.greatest);
             auto* to = sums_;
             const auto write = [=](int p, int b, auto sums) __attribute__((always_inline)) {
                 simd::store(to + offset_of(G.out(), n, p, b), as_floats(sums) * unit);
             };
             multiply(c, x, n, thread, write);
-            passes::moments_of_sample<Arch>(out, n,
-                                            partial + static_cast<std::size_t>(n) * passes::moment_bytes(G.outputs));
+            passes::moments_of_sample<Arch>(
+                out, n, memory.moments + static_cast<std::size_t>(n) * passes::moment_bytes(G.outputs));
         });
-        passes::add_moments(c.samples, out_channels, partial, moments());
+        passes::add_moments(c.samples, out_channels, memory.moments, moments());
+        input_.finish(c, x, memory.greatest);
+        c.watcher.see(name_.view(), "input", c.samples, input_.view(x));
         c.watcher.see(name_.view(), "sums", c.samples, out);
         return out;
     }
@@ -200,17 +206,20 @@ public:
     template <unsigned Held, class X>
     auto infer(const context& c, const X& x) {
         constexpr int slot = std::countr_one(Held | X::slots);
-        weights_.prepare(c, number_, name_.c_str(), !X::nonnegative, X::learns);
-        input_.infer(c, x, stream_of(c, number_, purpose::activations), name_);
-        c.watcher.see(name_.view(), "input", c.samples, input_.view(x));
+        weights_.prepare_infer(c, number_, name_.c_str(), !X::nonnegative);
+        input_.prepare_infer(x, name_);
         set_scale(x, 1.0f);
         auto* sums = reinterpret_cast<exact_sums*>(c.slot(slot));
+        const forward_memory memory(c.shared, c.samples);
         parallel_for(c.samples, c.threads, [&](int n, int thread) {
+            input_.encode_sample(c, x, n, stream_of(c, number_, purpose::activations), memory.greatest);
             const auto write = [=](int p, int b, auto exact) __attribute__((always_inline)) {
                 exact.store(sums + offset_of(G.out(), n, p, b));
             };
             multiply(c, x, n, thread, write);
         });
+        input_.finish(c, x, memory.greatest);
+        c.watcher.see(name_.view(), "input", c.samples, input_.view(x));
         const auto out = stored_sums<G.out(), exact_sums, 1u << slot>{sums, scale_, Bias ? bias_ : zeros_, low_, high_};
         c.watcher.see(name_.view(), "sums", c.samples, out);
         return out;
@@ -231,6 +240,20 @@ private:
     }
     static floats<Arch> as_floats(simd::i32x16<Arch> sums) { return sums.to_float(); }
     static floats<Arch> as_floats(floats<Arch> sums) { return sums; }
+
+    /// The pieces of shared memory that the forward pass uses at the same time.
+    struct forward_memory {
+        std::byte* moments{};
+        float* greatest{};
+        std::size_t bytes{};
+
+        constexpr forward_memory(std::byte* base, int samples) {
+            carver memory(base);
+            moments = memory.take<std::byte>(static_cast<std::size_t>(samples) * passes::moment_bytes(G.outputs));
+            greatest = memory.take<float>(static_cast<std::size_t>(samples));
+            bytes = memory.used();
+        }
+    };
 
     /// What turns stored sums into real numbers.
     template <class X>
@@ -354,15 +377,22 @@ private:
     void add_weight_gradient(const context& c, const X& x, const H& h, const backward_memory& memory, int group,
                              int thread) {
         float* of_group = memory.group_sums + static_cast<std::size_t>(group) * weight_kernel::sums;
-        std::fill_n(of_group, weight_kernel::sums, 0.0f);
-        std::byte* activation = c.scratch_of(thread);
-        std::byte* gradient = activation + weight_kernel::staged_activation_bytes;
-        for (int n = c.samples * group / groups; n < c.samples * (group + 1) / groups; ++n) {
-            weight_kernel::stage_activation(code_source<input_type<X>>{input_.view(x), n}, !X::nonnegative, activation);
-            weight_kernel::stage_gradient(source_of<weight_gradient_quantizer>(memory.dw, h, n), gradient);
-            float scale = 1.0f;
-            if constexpr (integer_weight_gradient) scale = memory.dw.step_of(n);
-            weight_kernel::run(activation, gradient, !X::nonnegative, scale, of_group);
+        const int first = c.samples * group / groups, last = c.samples * (group + 1) / groups;
+        if (first == last || !weight_kernel::writes_all_sums) std::fill_n(of_group, weight_kernel::sums, 0.0f);
+        std::byte* staged = c.scratch_of(thread);
+        for (int n = first; n < last; n += weight_kernel::samples_at_once) {
+            typename weight_kernel::sample samples[weight_kernel::samples_at_once];
+            const int count = std::min(weight_kernel::samples_at_once, last - n);
+            for (int i = 0; i < count; ++i) {
+                std::byte* activation = staged + static_cast<std::size_t>(i) * staged_bytes_of_dw;
+                std::byte* gradient = activation + weight_kernel::staged_activation_bytes;
+                weight_kernel::stage_activation(code_source<input_type<X>>{input_.view(x), n + i}, !X::nonnegative,
+                                                activation);
+                weight_kernel::stage_gradient(source_of<weight_gradient_quantizer>(memory.dw, h, n + i), gradient);
+                samples[i] = {activation, gradient, 1.0f};
+                if constexpr (integer_weight_gradient) samples[i].scale = memory.dw.step_of(n + i);
+            }
+            weight_kernel::run(samples, count, !X::nonnegative, n == first, of_group);
         }
     }
 

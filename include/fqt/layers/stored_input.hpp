@@ -47,31 +47,53 @@ public:
         else return {data_, grid_, range_};
     }
 
-    /// Encodes x by its range in this batch, and lets the running range follow.
+    // A product encodes each sample just before it multiplies it; others encode all samples at once.
+
+    /// Chooses the grid by x's range in this batch, and lets the running range follow.
     template <class X>
-    type<X> forward(const context& c, const X& x, const random_stream& stream, const path& name) {
+    void prepare_forward(const context& c, const X& x, const path& name) {
         if constexpr (!reuses<X>) {
             const interval range = current_range(c, x, name);
             const float weight = range_[3] > 0 ? c.momentum : 1.0f;
             range_[1] = std::fma(weight, range.low - range_[1], range_[1]);
             range_[2] = std::fma(weight, range.high - range_[2], range_[2]);
             range_[3] = 1;
-            encode(c, x, range, stream);
+            fit(x, range);
         }
-        return view(x);
     }
-
-    /// Encodes x by the running range; what lies outside is clamped to it.
+    /// Chooses it by the running range; what lies outside is clamped to it.
     template <class X>
-    type<X> infer(const context& c, const X& x, const random_stream& stream, const path& name) {
+    void prepare_infer(const X& x, const path& name) {
         if constexpr (!reuses<X>) {
             if (!(range_[3] > 0))
                 fail("layer '%s' has no range yet, so it cannot be evaluated; train at least one step or load a "
                      "trained state",
                      name.c_str());
-            encode(c, x, {range_[1], range_[2]}, stream);
+            fit(x, {range_[1], range_[2]});
         }
-        return view(x);
+    }
+    /// Encodes sample n, after prepare_...(); of_sample has one number a sample, for finish().
+    template <class X>
+    void encode_sample(const context& c, const X& x, int n, const random_stream& stream, float* of_sample) {
+        if constexpr (!reuses<X>) of_sample[n] = passes::encode_sample<Arch, type<X>>(c, x, *grid_, stream, data_, n);
+    }
+    template <class X>
+    void finish(const context& c, const X&, const float* of_sample) {
+        if constexpr (!reuses<X>) {
+            range_[0] = 0;
+            for (int n = 0; n < c.samples; ++n) range_[0] = std::max(range_[0], of_sample[n]);
+        }
+    }
+
+    template <class X>
+    type<X> forward(const context& c, const X& x, const random_stream& stream, const path& name) {
+        prepare_forward(c, x, name);
+        return encode(c, x, stream);
+    }
+    template <class X>
+    type<X> infer(const context& c, const X& x, const random_stream& stream, const path& name) {
+        prepare_infer(x, name);
+        return encode(c, x, stream);
     }
 
 private:
@@ -90,9 +112,17 @@ private:
         }
     }
     template <class X>
-    void encode(const context& c, const X& x, interval range, const random_stream& stream) {
+    void fit(const X&, interval range) {
         *grid_ = Quantizer::fit(range, limits_of(bits_of<Quantizer>, !X::nonnegative));
-        range_[0] = passes::encode<Arch, type<X>>(c, x, *grid_, stream, data_, reinterpret_cast<float*>(c.shared));
+    }
+    template <class X>
+    type<X> encode(const context& c, const X& x, const random_stream& stream) {
+        if constexpr (!reuses<X>) {
+            auto* of_sample = reinterpret_cast<float*>(c.shared);
+            parallel_for(c.samples, c.threads, [&](int n, int) { encode_sample(c, x, n, stream, of_sample); });
+            finish(c, x, of_sample);
+        }
+        return view(x);
     }
 };
 

@@ -49,6 +49,7 @@ struct weights {
         p.persistent(norm, padded(G.outputs));
         p.persistent(grid_, G.outputs);
         p.persistent(range_, G.outputs);
+        p.persistent(packed_value_, G.weights());
         p.persistent(packed_forward, static_cast<int>(forward_kernel::packed_bytes));
         if (learns) p.persistent(packed_backward, static_cast<int>(backward_kernel::packed_bytes));
         if (decodes) p.shared(sizeof(float) * static_cast<std::size_t>(G.weights()));
@@ -65,6 +66,7 @@ struct weights {
 
     /// Codes, grids, norms and packed forms of the values as they are now, to meet signed or unsigned activations.
     void prepare(const context& c, int layer, const char* name, bool signed_activations, bool learns) {
+        is_packed_ = false;
         // Below this a thread costs more than it saves.
         const int threads = G.weights() < 4096 ? 1 : c.threads;
         parallel_for(G.outputs, threads, [&](int k, int) { measure(k); });
@@ -79,9 +81,26 @@ struct weights {
         }
     }
 
+    /// The same for evaluation, where values seldom change from one call to the next: the forward form is packed only
+    /// if they have. Values are compared, and not watched, since whoever has a span of them may write to it.
+    void prepare_infer(const context& c, int layer, const char* name, bool signed_activations) {
+        const bool same_draws =
+            !quantizer_traits<quantizer>::draws || (packed_seed_ == c.seed && packed_step_ == c.step);
+        if (is_packed_ && same_draws && std::memcmp(value, packed_value_, sizeof(float) * G.weights()) == 0) return;
+        prepare(c, layer, name, signed_activations, false);
+        std::copy_n(value, G.weights(), packed_value_);
+        packed_seed_ = c.seed;
+        packed_step_ = c.step;
+        is_packed_ = true;
+    }
+
 private:
     typename quantizer_traits<quantizer>::grid_type* grid_{};
-    interval* range_{}; // of each output channel
+    interval* range_{};     // of each output channel
+    float* packed_value_{}; // what the codes of an evaluation were made of
+    std::uint64_t packed_seed_{};
+    std::uint32_t packed_step_{};
+    bool is_packed_{};
 
     /// Range and norm of output channel k; a norm of infinity if they are not finite or too large.
     void measure(int k) {
