@@ -2,27 +2,39 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Builds and runs benchmarks, prints tables and appends the numbers to build/benchmarks/results.jsonl.
 #
-#   benchmarks/run.sh [--quick] [step]
+#   benchmarks/run.sh [--quick] [suite ...]
 #
-# step     training steps of ResNet-20, beside libtorch's where that is installed (Debian: libtorch-dev)
-# --quick  one short round of each
+# kernels    the three integer products of single layers: share of the machine's peak, and oneDNN beside them
+# step       training steps of ResNet-20, a VGG and a small CNN beside libtorch's, and where a step's time goes
+# inference  predictions of ResNet-20 beside libtorch's
+# memory     the process's peak beside libtorch's, and the arena at 8, 4 and 2 bits
+# compile    time and memory that compiling ResNet-20 takes, beside dlib's
+# scaling    threads, depth and batch size
+# peers      everything that was found to compare with, on the same networks
+# --quick    one short round of each
 #
-# On Debian, packages that are missing are installed first, the peers' too. Times need a machine that does nothing else.
+# Without a suite all of them run. On Debian, packages that are missing are installed first, the peers' too. Times need
+# a machine that does nothing else.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-quick=()
+all="kernels step inference memory compile scaling peers"
+suites=() quick=()
 for word in "$@"; do
     case "$word" in
-        --help | -h) sed -n '3,10s/^# \?//p' "$0"; exit 0 ;;
+        --help | -h) sed -n '3,17s/^# \?//p' "$0"; exit 0 ;;
         --quick) quick=(--quick) ;;
-        step) ;;
-        *) echo "there is no suite '$word'; there is: step"; exit 2 ;;
+        *) case " $all " in
+               *" $word "*) suites+=("$word") ;;
+               *) echo "there is no suite '$word'; there are: $all"; exit 2 ;;
+           esac ;;
     esac
 done
+[ ${#suites[@]} -gt 0 ] || read -ra suites <<<"$all"
 
 . tests/packages.sh
-install_packages "g++ meson ninja-build pkg-config python3 libxsimd-dev" "libtorch-dev"
+install_packages "g++ meson ninja-build pkg-config python3 libxsimd-dev" \
+    "libtorch-dev libdnnl-dev libdlib-dev libblas-dev liblapack-dev"
 
 build=build/benchmarks
 if [ ! -f $build/build.ninja ]; then
@@ -31,6 +43,6 @@ if [ ! -f $build/build.ninja ]; then
         || { cat $build.log; exit 1; }
 fi
 echo "building"
-ninja -C $build benchmarks >$build.log 2>&1 || { cat $build.log; exit 1; }
-mapfile -t programs < <(find $build/benchmarks -maxdepth 1 -type f -executable -name '*_step*' | sort)
-exec python3 benchmarks/step/step.py "${quick[@]}" $build/results.jsonl "${programs[@]}"
+ninja -C $build "${suites[@]/#/bench_}" >$build.log 2>&1 || { tail -n 40 $build.log; exit 1; }
+export PYTHONDONTWRITEBYTECODE=1
+exec python3 benchmarks/run.py "${quick[@]}" --build $build --compiler "${CXX:-c++}" "${suites[@]}"

@@ -31,6 +31,15 @@ def errors(root, version, listed):
             if not re.search(rf"['/]{path.stem}(\.cpp)?'", text):
                 yield f"{path.relative_to(root)} is not in {folder}/meson.build"
 
+    runner = (root / "benchmarks/run.sh").read_text()
+    known = set(re.search(r'all="([^"]*)"', runner)[1].split())
+    suites = {path.stem for path in (root / "benchmarks/suites").glob("*.py") if "def run(bench)" in path.read_text()}
+    for name in sorted(suites ^ known):
+        yield f"benchmarks/run.sh and benchmarks/suites disagree on the suite {name}"
+    for name in sorted(suites):
+        if not re.search(rf"^# {name} ", runner, re.MULTILINE):
+            yield f"benchmarks/run.sh does not say what the suite {name} is"
+
     umbrella = set(re.findall(r"#include <fqt/([^>]+)>", (root / "include/fqt/fqt.hpp").read_text()))
     wanted = {name.removeprefix("include/fqt/") for name in files if name.startswith("include/")}
     wanted -= {"fqt.hpp", "io/xtensor.hpp"}

@@ -1,0 +1,50 @@
+#pragma once
+// SPDX-License-Identifier: BSD-3-Clause
+// What every benchmark program shares: a clock, the process's peak of memory, and its report, one line of JSON.
+
+#include <chrono>
+#include <cstdio>
+#include <string>
+#include <sys/resource.h>
+#include <vector>
+
+namespace benchmark {
+
+inline double milliseconds() {
+    const auto now = std::chrono::steady_clock::now().time_since_epoch();
+    return std::chrono::duration<double, std::milli>(now).count();
+}
+
+/// Bytes of memory that this process held at most.
+inline double peak_memory() {
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    return static_cast<double>(usage.ru_maxrss) * 1024.0;
+}
+
+/// Numbers by name; prints {"name": number, "name": [numbers], ...}.
+class report {
+public:
+    void add(const char* name, double value) { begin(name) += number(value); }
+    void add(const char* name, const std::vector<double>& values) {
+        std::string& text = begin(name);
+        text += '[';
+        for (std::size_t i = 0; i < values.size(); ++i) text += (i ? ", " : "") + number(values[i]);
+        text += ']';
+    }
+    void print() const { std::printf("{%s}\n", text_.c_str()); }
+
+private:
+    std::string& begin(const char* name) {
+        if (!text_.empty()) text_ += ", ";
+        return text_ += '"' + std::string(name) + "\": ";
+    }
+    static std::string number(double value) {
+        char digits[32];
+        std::snprintf(digits, sizeof digits, "%.9g", value);
+        return digits;
+    }
+    std::string text_;
+};
+
+} // namespace benchmark

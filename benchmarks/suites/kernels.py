@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The three integer products of single layers: share of the peak, and oneDNN beside them."""
+from measure import BATCH, median, table, thread_counts
+
+PRODUCTS = ("forward", "input gradient", "weight gradient")
+
+
+def run(bench):
+    bench.start("kernels", f"integer products of single layers, batch {BATCH}, staging and stores included")
+    repetitions, rounds = (2, 1) if bench.quick else (5, 3)
+    for threads in thread_counts():
+        runs = {"fqt": ("kernels", threads, repetitions)}
+        if bench.has("peer_onednn"):
+            runs["oneDNN"] = ("peer_onednn", threads, repetitions)
+        reports = bench.rounds(runs, rounds)
+        own = reports["fqt"]
+        peak = median(p for report in own for p in report["peak"])
+        layers = [key.removeprefix("forward ") for key in own[0] if key.startswith("forward ")]
+        print(f"{threads} thread(s); peak of 8-bit products in the same run: {peak:.0f} GOP/s. Shares are of required "
+              "operations (no padding); GOP/s count padding, as peers do\n")
+        rows = []
+        for layer in layers:
+            row = [layer]
+            for product in PRODUCTS:
+                time = median(t for report in own for t in report[f"{product} {layer}"])
+                rate = 2 * own[0][f"macs {layer}"] * BATCH / time * 1e-6
+                nominal = 2 * own[0][f"nominal macs {layer}"] * BATCH / time * 1e-6
+                bench.record(f"{product} {layer}", "share of the peak", rate / peak, "1", threads, "peak loop", peak,
+                             rate / peak)
+                row.append(f"{rate / peak:.0%} ({nominal:.0f})")
+                # oneDNN's fastest that computes the same product.
+                names = [f"{product} {layer}"] if product != PRODUCTS[2] else \
+                    [f"{product} {kind} {layer}" for kind in ("fp32", "bf16")]
+                for name in names:
+                    times = [t for report in reports.get("oneDNN", []) for t in report.get(name, [])]
+                    if times:
+                        kind = name.removeprefix(product).removesuffix(layer).strip() or "u8s8"
+                        bench.record(f"{product} {layer}", "time", time, "ms", threads, f"oneDNN {kind}",
+                                     median(times), median(times) / time)
+                    row.append(f"{median(times) / time:.2f}x" if times else "-")
+            rows.append(row)
+        table(["layer", "forward", "of oneDNN u8s8", "input gradient", "of oneDNN u8s8", "weight gradient",
+               "of oneDNN fp32", "of oneDNN bf16"], rows)

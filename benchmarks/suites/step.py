@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Training steps beside libtorch's, and where a step's time goes."""
+from measure import BATCH, compare, median, table, thread_counts
+from suites import resnet20
+
+PASSES = {
+    "forward": "normalize, ReLU, residual sum, quantize; products; batch norm's sums",
+    "encode_h": "batch norm backward; ranges; stochastic rounding",
+    "gradients": "dX and dW",
+    "rest": "loss, optimizer, last layers",
+}
+
+
+def runs_of(bench, network, schemes, mode, threads, steps):
+    runs = {f"fqt {scheme}": (f"{network}_{scheme}", mode, threads, BATCH, steps) for scheme in schemes}
+    if bench.has("peer_libtorch"):
+        for kind in ("fp32", "bf16"):
+            runs[f"libtorch {kind}"] = ("peer_libtorch", network, kind, mode, threads, BATCH, steps)
+    return runs
+
+
+def roofline(bench, reports, threads):
+    limits = bench.run("machine", threads)
+    peak, copies = median(limits["peak"]), limits["copies"] * 1e-9
+    operations, moved = resnet20.costs(BATCH)
+    print(f"ResNet-20 w8a8g4, one step by pass, {threads} thread(s); roofs from {peak:.0f} GOP/s of 8-bit products and "
+          f"{copies:.0f} GB/s of copies\n")
+    rows = []
+    for key, what in PASSES.items():
+        time = median(report[key] for report in reports)
+        bench.record(f"resnet20 w8a8g4, {what}", "time in a step", time, "ms", threads)
+        if key not in moved:
+            rows.append([what, f"{time:.1f}", "", "", "", "", ""])
+            continue
+        compute, memory = operations[key] / peak * 1e3, moved[key] / copies
+        rows.append([what, f"{time:.1f}", f"{operations[key]:.1f}", f"{moved[key]:.0f}", f"{compute:.1f}",
+                     f"{memory:.1f}", f"{max(compute, memory) / time:.0%}"])
+    table(["pass", "ms", "GOP", "MB", "roof of products, ms", "roof of memory, ms", "of the higher roof"], rows)
+
+
+def run(bench):
+    bench.start("step", "training: forward, loss, backward, SGD with momentum; rectified, all quantization on")
+    steps, rounds = (5, 1) if bench.quick else (10, 5)
+    for threads in thread_counts():
+        schemes = ("fp32", "w8a8", "w8a8g8", "w8a8g4", "w8a8g2")
+        reports = compare(bench, "ResNet-20", runs_of(bench, "resnet20", schemes, "train", threads, steps), threads,
+                          rounds)
+        roofline(bench, reports["fqt w8a8g4"], threads)
+    threads = thread_counts()[-1]
+    for title, network in (("VGG 64-64-128-128-256-256", "vgg"), ("small CNN 32-64-64", "small_cnn")):
+        compare(bench, title, runs_of(bench, network, ("w8a8g4",), "train", threads, steps), threads, rounds)
