@@ -8,11 +8,11 @@ MIB = 2.0**20
 def run(bench):
     bench.start("memory", f"training ResNet-20 on batches of {BATCH}")
     threads = thread_counts()[-1]
-    runs = {f"fqt {scheme}": (f"resnet20_{scheme}", "train", threads, BATCH, 3)
+    runs = {f"fqt {scheme}": (f"resnet20_{scheme}", "train", threads, BATCH, 10)
             for scheme in ("fp32", "w8a8g8", "w8a8g4", "w4a4g4", "w2a2g2")}
     if bench.has("peer_libtorch"):
         for kind in ("fp32", "bf16"):
-            runs[f"libtorch {kind}"] = ("peer_libtorch", "resnet20", kind, "train", threads, BATCH, 3)
+            runs[f"libtorch {kind}"] = ("peer_libtorch", "resnet20", kind, "train", threads, BATCH, 10)
     reports = {name: of_run[0] for name, of_run in bench.rounds(runs, 1).items()}
     eight = reports["fqt w8a8g8"]["arena"]
     peers = [name for name in runs if not name.startswith("fqt")]

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Training steps beside libtorch's, and where a step's time goes."""
-from measure import BATCH, compare, median, table, thread_counts
+from measure import BATCH, compare, median, step_times, table, thread_counts
 from suites import resnet20
 
 PASSES = {
@@ -42,10 +42,14 @@ def run(bench):
     bench.start("step", "training: forward, loss, backward, SGD with momentum; rectified, all quantization on")
     steps, rounds = (5, 1) if bench.quick else (10, 5)
     for threads in thread_counts():
-        schemes = ("fp32", "w8a8", "w8a8g8", "w8a8g4", "w8a8g2")
+        schemes = ("fp32", "w8a8", "w8a8g8", "w8a8g4", "w8a8g2", "w8a8g4nearest")
         reports = compare(bench, "ResNet-20", runs_of(bench, "resnet20", schemes, "train", threads, steps), threads,
                           rounds)
         roofline(bench, reports["fqt w8a8g4"], threads)
+        drawn, nearest = step_times(reports["fqt w8a8g4"]), step_times(reports["fqt w8a8g4nearest"])
+        cost = median(d - n for d, n in zip(drawn, nearest))
+        bench.record("resnet20 w8a8g4, random numbers", "time in a step", cost, "ms", threads)
+        print(f"Random numbers cost {cost:.1f} ms of a step: w8a8g4 less the same with rounding to nearest.\n")
     threads = thread_counts()[-1]
     for title, network in (("VGG 64-64-128-128-256-256", "vgg"), ("small CNN 32-64-64", "small_cnn")):
         compare(bench, title, runs_of(bench, network, ("w8a8g4",), "train", threads, steps), threads, rounds)
