@@ -42,9 +42,9 @@ inline constexpr auto preactivation =
     | batch_norm<> | relu | global_avg_pool | dense<3>;
 inline constexpr auto small = input<2, 7, 6> | batch_norm<> | conv<17, window{7, 2, 3}> | batch_norm<> | relu
     | conv<3, window{3, 2, 1}> | relu | dense<3>;
-// Images smaller than their kernel, and channels that fill no block of 16.
-inline constexpr auto odd_channels =
-    input<1, 2, 2> | conv_bn<3> | relu | conv_bn<5, 2> | relu | conv_bn<17> | relu | conv_bn<100> | relu | dense<5>;
+// A pool whose windows tile the image; images smaller than their kernel, and channels that fill no block of 16.
+inline constexpr auto odd_channels = input<1, 4, 4> | conv_bn<3> | relu | max_pool<> | conv_bn<5> | relu
+    | conv_bn<17, 2> | relu | conv_bn<100> | relu | dense<5>;
 // A residual is the first and the last element that has products.
 inline constexpr auto one_block =
     input<3, 6, 5> | residual(residual(body<4>, conv<4, window{1, 1, 0}>) | relu | conv<4>, conv<4, window{1, 1, 0}>)

@@ -14,13 +14,24 @@ namespace fqt {
 
 namespace detail {
 
+/// Whether each pixel lies in exactly one window.
+constexpr bool windows_tile(const geometry& g) {
+    return g.pad == 0 && g.kernel_height == g.stride && g.kernel_width == g.stride && g.in.height % g.stride == 0
+        && g.in.width % g.stride == 0;
+}
+
 /// Calls visit(q) for every input pixel q in the window of output pixel p, row by row.
 template <geometry G, class Visit>
 inline void each_tap(int p, Visit&& visit) {
     const int y = p / G.out().width * G.stride - G.pad, x = p % G.out().width * G.stride - G.pad;
-    for (int r = std::max(0, -y); r < std::min(G.kernel_height, G.in.height - y); ++r)
-        for (int s = std::max(0, -x); s < std::min(G.kernel_width, G.in.width - x); ++s)
-            visit((y + r) * G.in.width + x + s);
+    if constexpr (windows_tile(G)) {
+        for (int r = 0; r < G.kernel_height; ++r)
+            for (int s = 0; s < G.kernel_width; ++s) visit((y + r) * G.in.width + x + s);
+    } else {
+        for (int r = std::max(0, -y); r < std::min(G.kernel_height, G.in.height - y); ++r)
+            for (int s = std::max(0, -x); s < std::min(G.kernel_width, G.in.width - x); ++s)
+                visit((y + r) * G.in.width + x + s);
+    }
 }
 
 /// The geometry of a pool, whose outputs are its channels.
@@ -126,8 +137,9 @@ class max_pool_layer : public detail::pool_layer<G.in, Scheme, Arch> {
     auto compute(const context& c, const Stored& s) {
         const auto y = result(s);
         parallel_for(c.samples, c.threads, [&](int n, int) {
+            const Stored values = s;
             passes::each_block<out>([&](int p, int b) {
-                const auto most = greatest(s, n, p, b);
+                const auto most = greatest(values, n, p, b);
                 using type = std::remove_cv_t<decltype(y)>;
                 if constexpr (!requires { type::sample_bytes; })
                     simd::store(const_cast<std::remove_const_t<std::remove_pointer_t<decltype(y.data)>>*>(y.data)
@@ -149,7 +161,7 @@ public:
         this->template plan_input<X>(p);
         p.saved(output_, static_cast<int>(bytes<decltype(this->stored(x))>()));
         p.slot(sizeof(gradient_type) * static_cast<std::size_t>(padded_size(in)));
-        p.scratch(sizeof(float) * static_cast<std::size_t>(padded_size(in)));
+        if (!detail::windows_tile(G)) p.scratch(sizeof(float) * static_cast<std::size_t>(padded_size(in)));
         p.depth(depth);
         return view(x);
     }
@@ -173,23 +185,40 @@ public:
         auto* dx = reinterpret_cast<gradient_type*>(c.slot(slot));
         const auto s = this->stored(x);
         parallel_for(c.samples, c.threads, [&](int n, int thread) {
-            auto* sums = reinterpret_cast<float*>(c.scratch_of(thread));
-            std::fill_n(sums, padded_size(in), 0.0f);
-            passes::each_block<out>([&](int p, int b) {
-                const auto most = greatest(s, n, p, b);
-                auto rest = g.template load<Arch>(n, p, b);
+            const H gradient = g;
+            const auto values = s;
+            const auto store_sum = [&](int q, int b, floats<Arch> v) {
+                if constexpr (!std::same_as<Plus, nothing>) v = v + plus.template load<Arch>(n, q, b);
+                simd::store(dx + offset_of(in, n, q, b), v);
+            };
+            // to(q, v) for each pixel of a window with its part of the window's gradient.
+            const auto share_out = [&](int p, int b, auto&& to) {
+                const auto most = greatest(values, n, p, b);
+                auto rest = gradient.template load<Arch>(n, p, b);
                 detail::each_tap<G>(p, [&](int q) {
-                    const auto here = key(s, n, q, b) == most;
-                    float* place = sums + q * padded(in.channels) + b * lanes;
-                    (floats<Arch>::load(place) + where(here, rest, 0.0f)).store(place);
+                    const auto here = key(values, n, q, b) == most;
+                    to(q, where(here, rest, 0.0f));
                     rest = where(here, 0.0f, rest);
                 });
-            });
-            passes::each_block<in>([&](int p, int b) {
-                auto v = floats<Arch>::load(sums + p * padded(in.channels) + b * lanes);
-                if constexpr (!std::same_as<Plus, nothing>) v = v + plus.template load<Arch>(n, p, b);
-                simd::store(dx + offset_of(in, n, p, b), v);
-            });
+            };
+            if constexpr (detail::windows_tile(G)) {
+                passes::each_block<out>([&](int p, int b) {
+                    // A sum that begins at 0, as those below: it turns -0 into 0.
+                    share_out(p, b, [&](int q, floats<Arch> v) { store_sum(q, b, floats<Arch>(0.0f) + v); });
+                });
+            } else {
+                auto* sums = reinterpret_cast<float*>(c.scratch_of(thread));
+                std::fill_n(sums, padded_size(in), 0.0f);
+                passes::each_block<out>([&](int p, int b) {
+                    share_out(p, b, [&](int q, floats<Arch> v) {
+                        float* place = sums + q * padded(in.channels) + b * lanes;
+                        (floats<Arch>::load(place) + v).store(place);
+                    });
+                });
+                passes::each_block<in>([&](int p, int b) {
+                    store_sum(p, b, floats<Arch>::load(sums + p * padded(in.channels) + b * lanes));
+                });
+            }
         });
         return stored_gradient<in, gradient_type, slot>{dx};
     }
