@@ -401,16 +401,16 @@ private:
     template <bool Folded, class X>
     void finish_weight_gradient(const context& c, const X& x, const backward_memory& memory) {
         const float activation_step = integer_weight_gradient ? step_of(*input_.view(x).grid) : 1.0f;
-        std::array<float, out_channels> factor{};
+        float factor[out_channels]{};
         for (int k = 0; k < G.outputs; ++k) {
             factor[k] = activation_step;
             if constexpr (Folded) factor[k] /= weights_.fold[k];
             if constexpr (dw_codes::by_channel && integer_weight_gradient)
                 factor[k] = product(factor[k], memory.dw.steps[k]);
         }
-        std::array<bool, blocks(G.outputs)> finite{};
+        bool finite[blocks(G.outputs)]{};
         parallel_for(blocks(G.outputs), c.threads, [&](int block, int) {
-            finite[block] = weight_kernel::unpack(memory.group_sums, groups, factor.data(), block, weights_.gradient);
+            finite[block] = weight_kernel::unpack(memory.group_sums, groups, factor, block, weights_.gradient);
         });
         for (const bool of_block : finite)
             if (!of_block) passes::refuse_non_finite("the weight gradient", name_.c_str());
