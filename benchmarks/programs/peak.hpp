@@ -34,13 +34,16 @@ double timed_on(int threads, Work&& work) {
 template <class Arch>
 double peak_of_products(int threads) {
     using fqt::kernels::integer;
-    constexpr int sums = 12;
+    // As many sums as the kernels' tiles have registers for, and no more than hide the latency.
+    constexpr int sums = std::min(fqt::simd::tile_registers<typename Arch::registers>::sums, 12);
+    // Where the atom is not one instruction, products must differ, or a compiler computes one for all sums.
+    constexpr int operands = std::is_same_v<Arch, fqt::arch::avx512> ? 1 : sums;
     const int rounds = std::is_same_v<Arch, fqt::arch::generic> ? 20'000 : 2'000'000;
     std::vector<std::int32_t> sink(static_cast<std::size_t>(threads) * fqt::lanes);
     const double time = timed_on(threads, [&](int thread) {
-        alignas(64) std::byte operands[128];
-        std::memset(operands, 3, sizeof operands);
-        const std::byte* from = operands;
+        alignas(64) std::byte codes[128];
+        std::memset(codes, 3, sizeof codes);
+        const std::byte* from = codes;
         integer::sums<Arch> sum[sums];
         fqt::kernels::unroll<sums>([&](auto k) __attribute__((always_inline)) {
             sum[k] = integer::sums<Arch>::repeat(thread);
@@ -50,9 +53,9 @@ double peak_of_products(int threads) {
         do {
             asm volatile("" : "+r"(from)); // somewhere else, as far as the compiler knows
             const auto w = integer::vector<Arch, std::int8_t>(from);
-            const auto x = integer::repeat<Arch, std::uint8_t>(from + 64);
-            fqt::kernels::unroll<sums>([&](auto k)
-                                           __attribute__((always_inline)) { multiply_add(Arch{}, sum[k], x, w); });
+            fqt::kernels::unroll<sums>([&](auto k) __attribute__((always_inline)) {
+                multiply_add(Arch{}, sum[k], integer::repeat<Arch, std::uint8_t>(from + 64 + k % operands * 4), w);
+            });
         } while (++round < rounds);
         std::int32_t* out = sink.data() + thread * fqt::lanes;
         // By constant indices, or g++ would keep the sums in memory.
