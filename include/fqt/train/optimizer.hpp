@@ -104,8 +104,8 @@ private:
         tensor_state& s = states_[index];
         const float decay = decay_of(p.kind), momentum = options_.momentum;
         const bool nesterov = options_.nesterov;
-        values_.resize(p.value.size());
-        velocities_.resize(p.value.size());
+        if constexpr (Master::bits < 32) values_.resize(p.value.size());
+        if constexpr (Momentum::bits < 32) velocities_.resize(p.value.size());
         // Below this a thread costs more than it saves.
         constexpr std::size_t chunk = 4096;
         parallel_for(static_cast<int>((p.value.size() + chunk - 1) / chunk), network_.threads(), [&](int number, int) {
@@ -114,12 +114,15 @@ private:
                 const float w = p.value[i], g = std::fma(decay, w, p.gradient[i]);
                 const float v = std::fma(momentum, velocity(s, i), g);
                 const float direction = nesterov ? std::fma(momentum, v, g) : v;
-                velocities_[i] = v;
-                values_[i] = std::fma(-rate, direction, w);
+                const float moved = std::fma(-rate, direction, w);
+                if constexpr (Momentum::bits < 32) velocities_[i] = v;
+                else s.velocity[i] = v;
+                if constexpr (Master::bits < 32) values_[i] = moved;
+                else p.value[i] = moved;
             }
         });
-        store_momentum(s, index);
-        store_master(p, index);
+        if constexpr (Momentum::bits < 32) store_momentum(s, index);
+        if constexpr (Master::bits < 32) store_master(p, index);
     }
 
     static float velocity(const tensor_state& s, std::size_t i) {
@@ -128,24 +131,16 @@ private:
     }
 
     void store_momentum(tensor_state& s, std::size_t index) {
-        if constexpr (Momentum::bits == 32) {
-            s.velocity.swap(velocities_);
-        } else {
-            s.step = step_for<Momentum>(velocities_);
-            round_to<Momentum>(velocities_, s.step, stream(index, 1));
-            for (std::size_t i = 0; i < velocities_.size(); ++i)
-                s.velocity[i] = static_cast<typename Momentum::storage>(velocities_[i]);
-        }
+        s.step = step_for<Momentum>(velocities_);
+        round_to<Momentum>(velocities_, s.step, stream(index, 1));
+        for (std::size_t i = 0; i < velocities_.size(); ++i)
+            s.velocity[i] = static_cast<typename Momentum::storage>(velocities_[i]);
     }
     // The network computes with floats, so a master weight is kept there as the float that its code stands for.
     void store_master(const parameter& p, std::size_t index) {
-        if constexpr (Master::bits == 32) {
-            std::ranges::copy(values_, p.value.begin());
-        } else {
-            const float step = step_for<Master>(values_);
-            round_to<Master>(values_, step, stream(index, 0));
-            for (std::size_t i = 0; i < values_.size(); ++i) p.value[i] = product(values_[i], step);
-        }
+        const float step = step_for<Master>(values_);
+        round_to<Master>(values_, step, stream(index, 0));
+        for (std::size_t i = 0; i < values_.size(); ++i) p.value[i] = product(values_[i], step);
     }
 
     random_stream stream(std::size_t index, std::uint32_t use) const {
