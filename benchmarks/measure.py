@@ -15,11 +15,26 @@ import time
 # The settings at which libtorch was fastest on the machine of README.md. All programs get those of memory.
 SETTINGS = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "4294967296",
             "MALLOC_TOP_PAD_": "268435456"}
-LIBTORCH_SETTINGS = SETTINGS | {"OMP_PROC_BIND": "true", "ATEN_CPU_CAPABILITY": "avx512"}
 MOST_LOAD, TRIES = 0.04, 8
 BATCH = 128
 
 median = statistics.median
+
+
+def processor():
+    """What the system says of it: names to texts; "flags" are the instructions that it knows."""
+    info = pathlib.Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    return {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+
+
+def knows(*instructions):
+    return set(instructions) <= set(processor().get("flags", "").split())
+
+
+LIBTORCH_SETTINGS = SETTINGS | {"OMP_PROC_BIND": "true"}
+if knows("avx512f"):
+    LIBTORCH_SETTINGS["ATEN_CPU_CAPABILITY"] = "avx512"
 
 
 def busy_seconds():

@@ -34,8 +34,7 @@ int main(int argc, char** argv) {
         std::fprintf(stderr, "usage: dlib train <threads> <batch> <repetitions>\n");
         return 1;
     }
-    const int samples = std::atoi(argv[3]), repetitions = std::atoi(argv[4]);
-    constexpr int warm_up = 1;
+    const int samples = std::atoi(argv[3]);
     network net;
     dlib::rand random;
     std::vector<matrix<rgb_pixel>> images(static_cast<std::size_t>(samples), matrix<rgb_pixel>(32, 32));
@@ -54,18 +53,7 @@ int main(int argc, char** argv) {
         net.update_parameters(make_sstack(solvers), 0.005);
         return loss;
     };
-    const double first = step();
-    double last = first;
-    std::vector<double> times;
-    for (int i = 0; i < repetitions + warm_up; ++i) {
-        const double start = benchmark::milliseconds();
-        last = step();
-        if (i >= warm_up) times.push_back(benchmark::milliseconds() - start);
-    }
     benchmark::report report;
-    report.add("first", first);
-    report.add("last", last);
-    report.add("times", times);
-    report.add("peak_memory", benchmark::peak_memory());
+    report.add_steps(step(), 1, std::atoi(argv[4]), step);
     report.print();
 }

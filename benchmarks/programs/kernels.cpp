@@ -199,16 +199,8 @@ public:
         input_gradient::pack(weights_.data(), true, packed_backward_.get());
         check();
     }
-    /// Each at least 5 ms a round, so that the clock and the threads' start do not matter.
     void time(times& t) const {
-        for (int product = 0; product < 3; ++product) {
-            const double start = milliseconds();
-            run(product);
-            const int repetitions = std::max(1, static_cast<int>(5.0 / (milliseconds() - start)));
-            const double first = milliseconds();
-            for (int i = 0; i < repetitions; ++i) run(product);
-            t.of[product].push_back((milliseconds() - first) / repetitions);
-        }
+        for (int product = 0; product < 3; ++product) t.of[product].push_back(time_of([&] { run(product); }));
     }
 };
 

@@ -133,7 +133,6 @@ int main(int argc, char** argv) try {
     const bool bf16 = std::string(argv[2]) == "bf16", small = name == "small_cnn";
     torch::set_num_threads(std::atoi(argv[4]));
     const int samples = std::atoi(argv[5]), repetitions = std::atoi(argv[6]);
-    constexpr int warm_up = 3;
     torch::manual_seed(1);
     auto net = name == "resnet20" ? resnet(3) : name == "resnet110" ? resnet(18) : small ? small_cnn() : vgg();
     const int channels = small ? 1 : 3, size = small ? 28 : 32;
@@ -167,25 +166,17 @@ int main(int argc, char** argv) try {
     };
 
     const double first = step();
-    double last = step();
-    if (mode == "infer") {
-        for (int i = 0; i < 8; ++i) step();
+    benchmark::report report;
+    if (mode == "train") {
+        report.add_steps(first, 4, repetitions, step);
+    } else {
+        for (int i = 0; i < 9; ++i) step();
         net->eval();
         const double before = predict();
         net = folded(net);
         if (!(std::abs(predict() - before) < 0.02 * before)) throw std::runtime_error("folding changed the answers");
+        report.add_steps(first, 3, repetitions, predict);
     }
-    std::vector<double> times;
-    for (int i = 0; i < repetitions + warm_up; ++i) {
-        const double start = benchmark::milliseconds();
-        last = mode == "train" ? step() : predict();
-        if (i >= warm_up) times.push_back(benchmark::milliseconds() - start);
-    }
-    benchmark::report report;
-    report.add("first", first);
-    report.add("last", last);
-    report.add("times", times);
-    report.add("peak_memory", benchmark::peak_memory());
     report.print();
     return 0;
 } catch (const std::exception& e) {

@@ -48,14 +48,14 @@ public:
           optimizer_(net, {.momentum = 0.9f, .decay = 1e-4f}),
           gradient_(static_cast<std::size_t>(samples) * output.channels) {}
 
-    float step() {
+    double step() {
         const auto loss = fqt::cross_entropy(net_.forward(images(), samples()), batch_->labels, gradient_);
         net_.backward(loss.gradient);
         optimizer_.step(0.005f);
-        return loss.value;
+        return double{loss.value};
     }
     /// The loss of predictions.
-    float predict() { return fqt::cross_entropy(net_.predict(images(), samples()), batch_->labels, {}).value; }
+    double predict() { return double{fqt::cross_entropy(net_.predict(images(), samples()), batch_->labels, {}).value}; }
 
     std::span<const float> images() const { return batch_->images; }
     int samples() const { return static_cast<int>(batch_->labels.size()); }
@@ -88,31 +88,22 @@ int main(int argc, char** argv) try {
         fqt::fail("this program takes train|infer <threads> <batch> <repetitions>; see its first lines");
     const int threads = std::atoi(argv[2]), batch = std::atoi(argv[3]), repetitions = std::atoi(argv[4]);
     if (repetitions < 1) fqt::fail("%d repetitions; give 1 or more", repetitions);
-    constexpr int warm_up = 3;
 
     network net{fqt::seed{1}, {.batch = batch, .threads = threads, .rectification = 1e-3f}};
     trainer t(net, batch);
-    const float first = t.step();
-    float last = t.step();
-    std::vector<double> times;
-    passes where;
-    if (mode == "infer") {
-        for (int i = 0; i < 8; ++i) t.step();
-        check_predictions(net, t);
-    }
-    for (int i = 0; i < repetitions + warm_up; ++i) {
-        const double start = benchmark::milliseconds();
-        last = mode == "train" ? t.step() : t.predict();
-        if (i >= warm_up) times.push_back(benchmark::milliseconds() - start);
-    }
+    const double first = t.step();
     benchmark::report report;
-    report.add("first", static_cast<double>(first));
-    report.add("last", static_cast<double>(last));
-    report.add("times", times);
-    report.add("peak_memory", benchmark::peak_memory());
+    if (mode == "train") {
+        report.add_steps(first, 4, repetitions, [&] { return t.step(); });
+    } else {
+        for (int i = 0; i < 9; ++i) t.step();
+        check_predictions(net, t);
+        report.add_steps(first, 3, repetitions, [&] { return t.predict(); });
+    }
     report.add("arena", static_cast<double>(network::arena_bytes(batch, net.threads())));
     report.add("macs", static_cast<double>(network::macs));
     if (mode == "train") {
+        passes where;
         net.observe(where);
         for (int i = 0; i < repetitions; ++i) {
             where.last = benchmark::milliseconds();

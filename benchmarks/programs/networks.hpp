@@ -43,7 +43,7 @@ namespace schemes {
 
 using fqt::fp32, fqt::w8a8, fqt::w8a8g8, fqt::w8a8g4, fqt::w8a8g2;
 
-/// w8a8g4 without random numbers: what they cost is the difference. It would not train well.
+/// w8a8g4 without random numbers: what they cost is the difference.
 inline constexpr fqt::scheme<fqt::symmetric<8, fqt::nearest, fqt::per_channel>, fqt::symmetric<8>,
                              fqt::symmetric<4, fqt::nearest, fqt::per_sample>>
     w8a8g4nearest{};

@@ -19,7 +19,6 @@ namespace {
 using namespace dnnl;
 using benchmark::batch;
 using benchmark::layer;
-using benchmark::milliseconds;
 using type = memory::data_type;
 using tag = memory::format_tag;
 
@@ -57,28 +56,18 @@ struct shapes {
 
 memory::desc any(const memory::dims& d, type t) { return {d, t, tag::any}; }
 
-class timer {
-public:
-    timer(const std::string& name, const primitive& p, std::unordered_map<int, memory> arguments, int rounds,
+void time(const std::string& name, const primitive& p, const std::unordered_map<int, memory>& arguments, int rounds,
           benchmark::report& report) {
-        stream s(cpu());
-        const auto run = [&] {
-            p.execute(s, arguments);
-            s.wait();
-        };
-        run();
-        std::vector<double> times;
-        for (int round = 0; round < rounds; ++round) {
-            const double start = milliseconds();
-            run();
-            const int repetitions = std::max(1, static_cast<int>(5.0 / (milliseconds() - start)));
-            const double first = milliseconds();
-            for (int i = 0; i < repetitions; ++i) run();
-            times.push_back((milliseconds() - first) / repetitions);
-        }
-        report.add(name.c_str(), times);
-    }
-};
+    stream s(cpu());
+    const auto run = [&] {
+        p.execute(s, arguments);
+        s.wait();
+    };
+    run();
+    std::vector<double> times;
+    for (int round = 0; round < rounds; ++round) times.push_back(benchmark::time_of(run));
+    report.add(name.c_str(), times);
+}
 
 /// All operands are 1, so the sum of an inner pixel is its number of products.
 void check(const layer& l, const memory& sums) {
@@ -109,8 +98,8 @@ convolution_forward::primitive_desc forward_of(const layer& l, type x, type w, t
 void time_forward(const layer& l, int rounds, benchmark::report& report) {
     const auto d = forward_of(l, type::u8, type::s8, type::s32, tag::any);
     const memory x = filled(d.src_desc(), 1), w = filled(d.weights_desc(), 1), y = filled(d.dst_desc(), 0);
-    timer(std::string("forward ") + l.name, convolution_forward(d),
-          {{DNNL_ARG_SRC, x}, {DNNL_ARG_WEIGHTS, w}, {DNNL_ARG_DST, y}}, rounds, report);
+    time(std::string("forward ") + l.name, convolution_forward(d),
+         {{DNNL_ARG_SRC, x}, {DNNL_ARG_WEIGHTS, w}, {DNNL_ARG_DST, y}}, rounds, report);
     check(l, y);
 }
 
@@ -123,8 +112,8 @@ void time_input_gradient(const layer& l, int rounds, benchmark::report& report) 
                                                    s.pad, s.pad_after(l)},
                                                   cpu());
     const memory h = filled(d.src_desc(), 1), weights = filled(d.weights_desc(), 1), dx = filled(d.dst_desc(), 0);
-    timer(std::string("input gradient ") + l.name, deconvolution_forward(d),
-          {{DNNL_ARG_SRC, h}, {DNNL_ARG_WEIGHTS, weights}, {DNNL_ARG_DST, dx}}, rounds, report);
+    time(std::string("input gradient ") + l.name, deconvolution_forward(d),
+         {{DNNL_ARG_SRC, h}, {DNNL_ARG_WEIGHTS, weights}, {DNNL_ARG_DST, dx}}, rounds, report);
 }
 
 void time_weight_gradient(const layer& l, type t, const char* name, int rounds, benchmark::report& report) {
@@ -134,8 +123,8 @@ void time_weight_gradient(const layer& l, type t, const char* name, int rounds, 
         {algorithm::convolution_direct, any(s.x, t), any(s.w, t), any(s.y, t), s.stride, s.pad, s.pad_after(l)}, cpu(),
         hint);
     const memory x = filled(d.src_desc(), 0), h = filled(d.diff_dst_desc(), 0), dw = filled(d.diff_weights_desc(), 0);
-    timer(std::string("weight gradient ") + name + " " + l.name, convolution_backward_weights(d),
-          {{DNNL_ARG_SRC, x}, {DNNL_ARG_DIFF_DST, h}, {DNNL_ARG_DIFF_WEIGHTS, dw}}, rounds, report);
+    time(std::string("weight gradient ") + name + " " + l.name, convolution_backward_weights(d),
+         {{DNNL_ARG_SRC, x}, {DNNL_ARG_DIFF_DST, h}, {DNNL_ARG_DIFF_WEIGHTS, dw}}, rounds, report);
 }
 
 /// Layers that oneDNN refuses are left out.

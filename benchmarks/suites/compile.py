@@ -36,7 +36,7 @@ def run(bench):
         compiler = [*shlex.split(bench.compiler), "-O2", "-march=native", "-fopenmp", "-o", f"{folder}/object.o", "-c"]
         commands = {"fqt w8a8g4": [*compiler, "-std=c++20", f"-I{INCLUDE}", str(PROGRAMS / "least_trainer.cpp")]}
         peer = "dlib"
-        if pathlib.Path("/usr/include/dlib/dnn.h").exists():
+        if bench.has("peer_dlib"):
             commands[peer] = [*compiler, "-std=c++17", "-w", str(PROGRAMS / "dlib.cpp")]
         results = {name: [] for name in commands}
         for _ in range(1 if bench.quick else 3):
