@@ -5,28 +5,20 @@
 //   encode(x, grid, u)  codes, as floats; the library clamps them to the limits afterwards, whatever the rule gives
 //   decode(q, grid)     the values that the codes stand for
 // A rule with these three runs at once: codes in bytes, products in floats of the decoded values. Where it also says
-// `linear = true` (decode is q * grid.step) its products are sums of integers.
+// `linear = true` (decode is an integer times grid.step) its products are sums of integers. What else it may say:
+//   bits                of a code in memory, 8 unless given
+//   limits(is_signed)   the least and greatest code; for `bits` bits, symmetric, unless given
+//   integer(q, grid)    of a linear grid whose codes are not the integers themselves: the integer in [-127, 127], or
+//                       [0, 255] for tensors that cannot be negative, that a code stands for
+//   rounding, granularity, range   its policies
 
+#include <fqt/quant/range.hpp>
 #include <fqt/quant/rounding.hpp>
 
-#include <algorithm>
 #include <limits>
+#include <type_traits>
 
 namespace fqt {
-
-/// The least and greatest of some real numbers; low <= high.
-struct interval {
-    float low{}, high{};
-
-    constexpr float magnitude() const { return std::max(-low, high); }
-    constexpr interval join(interval other) const { return {std::min(low, other.low), std::max(high, other.high)}; }
-};
-
-/// The least and greatest code.
-struct code_limits {
-    int low{}, high{};
-    friend constexpr bool operator==(code_limits, code_limits) = default;
-};
 
 /// Codes of `bits` bits: symmetric where signed, [-127, 127] at 8 bits; from zero where not, [0, 255]. None for floats.
 constexpr code_limits limits_of(int bits, bool is_signed) {
@@ -67,13 +59,14 @@ concept granularity = std::same_as<G, per_tensor> || std::same_as<G, per_channel
 
 /// A symmetric linear grid of Bits bits, 2 to 8: step = max|x| / greatest code. Codes are signed, in [-q, q] with
 /// q = 2^(Bits-1) - 1, or, for tensors that cannot be negative, unsigned in [0, 2^Bits - 1].
-template <int Bits, rounding Rounding = nearest, granularity Granularity = per_tensor>
+template <int Bits, rounding Rounding = nearest, granularity Granularity = per_tensor, range_rule Range = full_range>
 struct symmetric {
     static_assert(Bits >= 2 && Bits <= 8, "fqt: symmetric<Bits> takes 2 to 8 bits");
     static constexpr int bits = Bits;
     static constexpr bool linear = true;
     using rounding = Rounding;
     using granularity = Granularity;
+    using range = Range;
 
     static grid fit(interval range, code_limits limits) {
         return grid_of(range.magnitude() / static_cast<float>(limits.high));
@@ -105,8 +98,8 @@ concept quantizer = requires(interval r, code_limits l, simd::f32x16<arch::gener
 
 // ---- what a rule leaves unsaid ----
 
-/// What the library knows of a quantizer; members that it does not define have the defaults: 8 bits, per tensor, not
-/// linear, and a rounding that is given random numbers.
+/// What the library knows of a quantizer; members that it does not define have the defaults: 8 bits, per tensor, the
+/// whole range, not linear, and a rounding that is given random numbers.
 template <class Q>
 struct quantizer_traits {
 private:
@@ -126,6 +119,10 @@ private:
         if constexpr (requires { Q::rounding::name; }) return Q::rounding::name;
         else return "own rounding";
     }
+    static auto range_of() {
+        if constexpr (requires { typename Q::range; }) return std::type_identity<typename Q::range>{};
+        else return std::type_identity<full_range>{};
+    }
     static auto granularity_of() {
         if constexpr (requires { typename Q::granularity; }) return typename Q::granularity{};
         else return per_tensor{};
@@ -137,7 +134,24 @@ public:
     static constexpr const char* rounding_name = rounding_name_of();
     using granularity = decltype(granularity_of());
     using grid_type = decltype(Q::fit(interval{}, code_limits{}));
-    static_assert(is_real || (bits >= 2 && bits <= 8), "fqt: a quantizer's bits are 2 to 8");
+    using range = typename decltype(range_of())::type;
+    /// Whether codes are not the integers that products multiply.
+    static constexpr bool has_integers = linear && requires(simd::f32x16<arch::generic> q, grid_type g) {
+        Q::integer(q, g);
+    };
+
+    /// The least and greatest code of a tensor that can, or cannot, be negative.
+    static constexpr code_limits limits(bool is_signed) {
+        if constexpr (requires { Q::limits(is_signed); }) return Q::limits(is_signed);
+        else return limits_of(bits, is_signed);
+    }
+    static auto integer(auto q, const auto& g) {
+        if constexpr (has_integers) return Q::integer(q, g);
+        else return q;
+    }
+
+    static_assert(is_real || (bits >= 1 && bits <= 8), "fqt: a quantizer's bits are 1 to 8");
+    static_assert(range_rule<range>, "fqt: a quantizer's range is not a range rule");
 };
 
 template <class Q>

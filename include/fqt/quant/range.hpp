@@ -1,0 +1,96 @@
+#pragma once
+// SPDX-License-Identifier: BSD-3-Clause
+// A range rule decides which interval a grid covers; values outside are clamped to its end. It is only the rule:
+//   clip(m, limits)           from what was measured of the values that share a grid, and the codes there are
+//   clip(m, limits, memory)   the same for a rule that remembers: `memory` floats, zero at first, kept between steps
+//                             and in checkpoints
+//   needs                     what must be measured: extremes unless given; moments and histograms cost more
+// The library measures, remembers and clamps. More rules: clipping.hpp.
+
+#include <algorithm>
+#include <bit>
+#include <concepts>
+#include <cstdint>
+#include <span>
+
+namespace fqt {
+
+/// The least and greatest of some real numbers; low <= high.
+struct interval {
+    float low{}, high{};
+
+    constexpr float magnitude() const { return std::max(-low, high); }
+    constexpr interval join(interval other) const { return {std::min(low, other.low), std::max(high, other.high)}; }
+};
+
+/// The least and greatest code.
+struct code_limits {
+    int low{}, high{};
+    friend constexpr bool operator==(code_limits, code_limits) = default;
+};
+
+/// Counts of magnitudes by their first bits: every octave has 16 bins of equal width, zeros have a bin of their own.
+/// So a histogram needs no range beforehand, and counts of parts add up to those of the whole.
+struct magnitude_bins {
+    static constexpr int per_octave = 16, count = 256 * per_octave;
+
+    static int of(float x) { return static_cast<int>((std::bit_cast<std::uint32_t>(x) & 0x7fffffffu) >> 19); }
+    /// Where bin i begins; it ends where the next one begins.
+    static float begin(int i) { return std::bit_cast<float>(static_cast<std::uint32_t>(i) << 19); }
+    static float middle(int i) { return begin(i) + (begin(i + 1) - begin(i)) * 0.5f; }
+};
+
+/// What is measured of a tensor, in rising order of cost: each includes what comes before it.
+enum class measures { nothing, extremes, moments, histogram };
+
+/// What was measured of the values that share a grid.
+struct measurement {
+    interval range{};                           ///< least and greatest value, and 0
+    double count{};                             ///< of values
+    double magnitude{}, square{};               ///< sums of |x| and of x^2
+    std::span<const std::uint32_t> histogram{}; ///< magnitude_bins::count counts
+
+    double mean_magnitude() const { return count > 0 ? magnitude / count : 0; }
+    double mean_square() const { return count > 0 ? square / count : 0; }
+};
+
+template <class R>
+concept range_rule = requires(const measurement& m, code_limits l, std::span<float> memory) {
+    { R::clip(m, l) } -> std::same_as<interval>;
+}
+|| requires(const measurement& m, code_limits l, std::span<float> memory) {
+    { R::clip(m, l, memory) } -> std::same_as<interval>;
+    { R::memory } -> std::convertible_to<int>;
+};
+
+/// What the library knows of a range rule; members that it does not define have the defaults.
+template <range_rule R>
+struct range_traits {
+private:
+    static constexpr measures needs_of() {
+        if constexpr (requires { R::needs; }) return R::needs;
+        else return measures::extremes;
+    }
+    static constexpr int memory_of() {
+        if constexpr (requires { R::memory; }) return R::memory;
+        else return 0;
+    }
+
+public:
+    static constexpr measures needs = needs_of();
+    static constexpr int memory = memory_of();
+
+    static interval clip(const measurement& m, code_limits limits, std::span<float> memory) {
+        if constexpr (range_traits::memory > 0) return R::clip(m, limits, memory);
+        else return R::clip(m, limits);
+    }
+};
+
+/// A range rule: the whole range, so that nothing is clamped. Symmetric grids take its largest magnitude, affine ones
+/// both ends.
+struct full_range {
+    static constexpr const char* name = "full range";
+    static interval clip(const measurement& m, code_limits) { return m.range; }
+};
+
+} // namespace fqt
