@@ -33,6 +33,7 @@
 #include <fqt/layers/gradient_codes.hpp>
 #include <fqt/layers/layer.hpp>
 #include <fqt/layers/lazy.hpp>
+#include <fqt/layers/measuring.hpp>
 #include <fqt/layers/observer.hpp>
 #include <fqt/layers/passes.hpp>
 #include <fqt/layers/planner.hpp>

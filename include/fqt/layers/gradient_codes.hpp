@@ -4,9 +4,9 @@
 // with one grid per tensor, sample or channel, or used as floats where the scheme says `real`.
 
 #include <fqt/kernels/kind.hpp>
-#include <fqt/layers/passes.hpp>
-#include <fqt/layers/planner.hpp>
+#include <fqt/layers/measuring.hpp>
 
+#include <algorithm>
 #include <type_traits>
 
 namespace fqt {
@@ -15,27 +15,43 @@ namespace fqt {
 template <shape Shape, class Q>
 struct gradient_codes {
     using coded = codes<Shape, Q, true>;
-    using grid_type = typename quantizer_traits<Q>::grid_type;
+    using traits = quantizer_traits<Q>;
+    using grid_type = typename traits::grid_type;
+    using range = range_traits<typename traits::range>;
     static constexpr bool by_sample = has_granularity<Q, per_sample>, by_channel = has_granularity<Q, per_channel>;
-    static constexpr code_limits limits = limits_of(bits_of<Q>, true);
-    static constexpr int bits = bits_of<Q>;
-    static_assert(!by_channel || is_linear<Q>,
-                  "fqt: a quantizer of gradients that is per channel must be linear; use per_sample or per_tensor");
+    static constexpr code_limits limits = traits::limits(true);
+    static constexpr int copies = traits::copies;
+    /// Floats that the range rule keeps between steps.
+    static constexpr int memory_size = range::memory * (by_channel ? padded(Shape.channels) : 1);
+    static_assert(!by_channel || (is_linear<Q> && std::same_as<grid_type, grid>),
+                  "fqt: a quantizer of gradients that is per channel must have a linear grid without a zero point; use "
+                  "per_sample or per_tensor");
+    static_assert(!by_sample || range::memory == 0,
+                  "fqt: a range rule with memory has nothing to remember of single samples; use per_tensor");
 
-    std::byte* data;
+    std::byte* data;         // `copies` roundings, one after the other
     grid_type* grids;        // per tensor: 1; per sample: one each; per channel: one each
     float *steps, *inverses; // per channel, padded: for lanes
+    std::size_t copy_bytes;
 
     /// Takes memory for `samples` samples from a carver; with an empty carver it only counts.
     static constexpr gradient_codes carve(carver& memory, int samples) {
         gradient_codes g{};
         const auto n = static_cast<std::size_t>(samples);
-        g.data = memory.take<std::byte>(coded::sample_bytes * n);
+        g.copy_bytes = coded::sample_bytes * n;
+        g.data = memory.take<std::byte>(g.copy_bytes * copies);
         g.grids = memory.take<grid_type>(by_sample        ? n
                                              : by_channel ? static_cast<std::size_t>(padded(Shape.channels))
                                                           : 1);
         g.steps = memory.take<float>(by_channel ? static_cast<std::size_t>(padded(Shape.channels)) : 1);
         g.inverses = memory.take<float>(by_channel ? static_cast<std::size_t>(padded(Shape.channels)) : 1);
+        return g;
+    }
+
+    /// The same with the codes of another rounding.
+    gradient_codes copy(int number) const {
+        gradient_codes g = *this;
+        g.data += static_cast<std::size_t>(number) * copy_bytes;
         return g;
     }
 
@@ -47,37 +63,35 @@ struct gradient_codes {
     }
 
     /// Quantizes h: one pass to measure, one to write. Where samples have grids of their own the second pass follows
-    /// while the sample is still in cache.
+    /// while the sample is still in cache. `remembered` holds memory_size floats.
     template <class Arch, class H>
-    void encode(const context& c, const H& h, const random_stream& stream, std::byte* shared, const char* layer) {
-        bool finite = true;
-        auto* of_sample = reinterpret_cast<interval*>(shared);
+    void encode(const context& c, const H& h, const random_stream& stream, std::byte* shared, float* remembered,
+                const char* layer) {
         if constexpr (by_channel) {
-            fit_channels<Arch>(c, h, reinterpret_cast<float*>(shared), layer);
+            fit_channels<Arch>(c, h, shared, remembered, layer);
             parallel_for(c.samples, c.threads, [&](int n, int) { write<Arch>(c, h, stream, n); });
-        } else {
+        } else if constexpr (range::needs == measures::nothing) {
+            for (int n = 0; n < (by_sample ? c.samples : 1); ++n) grids[n] = fit(measurement{}, nullptr);
+            bool* finite = reinterpret_cast<bool*>(shared);
             parallel_for(c.samples, c.threads, [&](int n, int) {
-                const H values = h;
-                floats<Arch> greatest(0.0f), poison(0.0f);
-                passes::each_block<Shape>([&](int p, int b) __attribute__((always_inline)) {
-                    const auto v = values.template load<Arch>(n, p, b);
-                    greatest = max(abs(v), greatest);
-                    poison = fma(v, floats<Arch>(0.0f), poison);
-                });
-                const float most =
-                    all(poison == floats<Arch>(0.0f)) ? reduce_max(greatest) : std::numeric_limits<float>::infinity();
-                of_sample[n] = {-most, most};
+                measured_samples<measures::extremes, Shape, Arch> found(shared + c.samples, c.samples);
+                finite[n] = found.measure(h, n);
+                if (finite[n]) write<Arch>(c, h, stream, n);
+            });
+            if (!std::all_of(finite, finite + c.samples, [](bool f) { return f; }))
+                passes::refuse_non_finite("a gradient", layer);
+        } else {
+            measured_samples<range::needs, Shape, Arch> found(shared, c.samples);
+            parallel_for(c.samples, c.threads, [&](int n, int) {
+                if (!found.measure(h, n)) return;
                 if constexpr (by_sample) {
-                    if (!(most < std::numeric_limits<float>::infinity())) return;
-                    grids[n] = Q::fit(of_sample[n], limits);
+                    grids[n] = fit(found.of_sample(n), nullptr);
                     write<Arch>(c, h, stream, n);
                 }
             });
-            for (int n = 0; n < c.samples; ++n)
-                finite = finite && of_sample[n].high < std::numeric_limits<float>::infinity();
-            if (!finite) passes::refuse_non_finite("a gradient", layer);
+            if (!found.all_finite(c.samples)) passes::refuse_non_finite("a gradient", layer);
             if constexpr (!by_sample) {
-                grids[0] = Q::fit(passes::over_samples(c, of_sample), limits);
+                grids[0] = fit(found.of_batch(c.samples), remembered);
                 parallel_for(c.samples, c.threads, [&](int n, int) { write<Arch>(c, h, stream, n); });
             }
         }
@@ -85,31 +99,52 @@ struct gradient_codes {
 
     /// Bytes of shared memory that encode() uses besides its own.
     static constexpr std::size_t encode_bytes(int samples) {
-        return static_cast<std::size_t>(samples)
-            * (by_channel ? sizeof(float) * static_cast<std::size_t>(padded(Shape.channels)) : sizeof(interval));
+        using arch_of_any = arch::generic; // the sizes are the same for all
+        constexpr measures least = std::max(range::needs, measures::extremes);
+        return by_channel ? measured_channels<least, Shape, arch_of_any>::bytes()
+                          : measured_samples<least, Shape, arch_of_any>::bytes(samples);
     }
 
-private:
-    // The codes as a lazy tensor, for kernels and observers.
-public:
+    // ---- the codes as a lazy tensor, for kernels and observers ----
+
     static constexpr shape dims = Shape;
+    static constexpr bool is_signed = true;
     template <class Arch>
     floats<Arch> code(int n, int p, int b) const {
         return coded{data, nullptr, nullptr}.template code<Arch>(n, p, b);
     }
     template <class Arch>
-    floats<Arch> load(int n, int p, int b) const {
-        if constexpr (by_channel) return code<Arch>(n, p, b) * floats<Arch>::load(steps + b * lanes);
-        else return Q::decode(code<Arch>(n, p, b), grid_of(n));
+    floats<Arch> integers(int n, int p, int b) const {
+        return coded{data, &grid_of(n), nullptr}.template integers<Arch>(n, p, b);
     }
+    template <class Arch>
+    floats<Arch> load(int n, int p, int b) const {
+        if constexpr (by_channel) return integers<Arch>(n, p, b) * floats<Arch>::load(steps + b * lanes);
+        else return coded{data, &grid_of(n), nullptr}.template load<Arch>(n, p, b);
+    }
+    const std::byte* at(int n, int p, int b) const { return coded{data, nullptr, nullptr}.at(n, p, b); }
 
 private:
+    static grid_type fit(const measurement& m, float* remembered) {
+        return Q::fit(range::clip(m, limits, {remembered, static_cast<std::size_t>(range::memory)}), limits);
+    }
+
     template <class Arch, class H>
     void write(const context& c, const H& h, const random_stream& stream, int n) {
+        for (int i = 0; i < copies; ++i) {
+            // Streams of a layer end below 2^24.
+            random_stream of_copy = stream;
+            of_copy.stream += static_cast<std::uint32_t>(i) << 24;
+            copy(i).template write_copy<Arch>(c, h, of_copy, n);
+        }
+    }
+
+    template <class Arch, class H>
+    void write_copy(const context& c, const H& h, const random_stream& stream, int n) {
         const H values = h;
         const grid_type grid = grid_of(n);
         const coded out{data, nullptr, nullptr};
-        passes::each_block_with_draws<Arch, Shape, quantizer_traits<Q>::draws>(
+        passes::each_block_with_draws<Arch, Shape, traits::draws>(
             stream,
             c.first_sample + static_cast<std::uint32_t>(n), [&](int p, int b, auto u) __attribute__((always_inline)) {
                 const auto v = values.template load<Arch>(n, p, b);
@@ -123,31 +158,20 @@ private:
                     }
                 }
                 ();
-                simd::store_codes<bits, true>(const_cast<std::byte*>(out.at(n, p, b)),
-                                              passes::clamped<Arch>(q, limits));
+                simd::store_codes<traits::stored_bits, traits::stored_signed(true)>(
+                    const_cast<std::byte*>(out.at(n, p, b)), passes::clamped<Arch>(q, limits));
             });
     }
 
     template <class Arch, class H>
-    void fit_channels(const context& c, const H& h, float* greatest, const char* layer) {
-        constexpr int channels = padded(Shape.channels);
-        parallel_for(c.samples, c.threads, [&](int n, int) {
-            for (int b = 0; b < blocks(Shape.channels); ++b) {
-                floats<Arch> most(0.0f), poison(0.0f);
-                for (int p = 0; p < Shape.pixels(); ++p) {
-                    const auto v = h.template load<Arch>(n, p, b);
-                    most = max(abs(v), most);
-                    poison = fma(v, floats<Arch>(0.0f), poison);
-                }
-                where(poison == floats<Arch>(0.0f), most, std::numeric_limits<float>::infinity())
-                    .store(greatest + n * channels + b * lanes);
-            }
-        });
-        for (int k = 0; k < channels; ++k) {
-            float most = 0;
-            for (int n = 0; n < c.samples; ++n) most = std::max(most, greatest[n * channels + k]);
-            if (!(most < std::numeric_limits<float>::infinity())) passes::refuse_non_finite("a gradient", layer);
-            grids[k] = Q::fit({-most, most}, limits);
+    void fit_channels(const context& c, const H& h, std::byte* shared, float* remembered, const char* layer) {
+        measured_channels<std::max(range::needs, measures::extremes), Shape, Arch> found(shared);
+        found.measure(c, h);
+        for (int k = 0; k < padded(Shape.channels); ++k) {
+            const measurement m = found.of_channel(k, c.samples);
+            if (!(m.range.high < std::numeric_limits<float>::infinity()))
+                passes::refuse_non_finite("a gradient", layer);
+            grids[k] = fit(m, remembered + range::memory * k);
             steps[k] = grids[k].step;
             inverses[k] = grids[k].inverse;
         }
@@ -159,31 +183,16 @@ private:
 /// Codes of one sample, as bytes for an integer product or decoded for one in floats.
 template <class Codes>
 struct code_source {
+    using traits = typename Codes::traits;
     static constexpr bool is_signed = Codes::is_signed;
     Codes tensor;
     int n;
 
     template <class Arch>
     simd::u8x16<Arch> bytes(int p, int b) const {
-        return simd::load_code_bytes<Arch, bits_of<typename Codes::quantizer>, Codes::is_signed>(tensor.at(n, p, b));
-    }
-    template <class Arch>
-    floats<Arch> values(int p, int b) const {
-        return tensor.template load<Arch>(n, p, b);
-    }
-};
-
-/// Quantized h of one sample.
-template <class Gradient>
-struct gradient_source {
-    static constexpr bool is_signed = true;
-    Gradient tensor;
-    int n;
-
-    template <class Arch>
-    simd::u8x16<Arch> bytes(int p, int b) const {
-        return simd::load_code_bytes<Arch, Gradient::bits, true>(
-            typename Gradient::coded{tensor.data, nullptr, nullptr}.at(n, p, b));
+        if constexpr (traits::has_integers)
+            return simd::to_bytes(tensor.template integers<Arch>(n, p, b) + floats<Arch>(is_signed ? 128.0f : 0.0f));
+        else return simd::load_code_bytes<Arch, traits::stored_bits, is_signed>(tensor.at(n, p, b));
     }
     template <class Arch>
     floats<Arch> values(int p, int b) const {

@@ -39,10 +39,10 @@ concept layer_spec = std::derived_from<S, spec> && requires(shape in) {
 };
 
 /// What a parameter is: optimizers treat them differently (weight decay).
-enum class parameter_kind { weight, bias, gamma, beta };
+enum class parameter_kind { weight, bias, gamma, beta, range };
 
 constexpr const char* name_of(parameter_kind kind) {
-    constexpr const char* names[] = {"weight", "bias", "gamma", "beta"};
+    constexpr const char* names[] = {"weight", "bias", "gamma", "beta", "range"};
     return names[static_cast<int>(kind)];
 }
 

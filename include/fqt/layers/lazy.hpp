@@ -41,6 +41,14 @@ constexpr std::size_t offset_of(shape s, int n, int p, int b) {
 
 // ---- leaves: values in memory ----
 
+/// v with the lanes beyond the last channel set to zero, for rules that need not map zero to zero.
+template <class Arch, shape Shape>
+floats<Arch> without_padding(floats<Arch> v, int b) {
+    if constexpr (Shape.channels % lanes == 0) return v;
+    else if (b != blocks(Shape.channels) - 1) return v;
+    else return where(simd::mask16<Arch>::first(Shape.channels % lanes), v, 0.0f);
+}
+
 /// What a product left: units of type T (binary16 or float in training, int32 in evaluation); value = units * scale +
 /// bias.
 template <shape Shape, class T, unsigned Slots = 0>
@@ -76,26 +84,40 @@ struct codes {
     static constexpr unsigned slots = 0;
     static constexpr bool is_signed = Signed;
     using quantizer = Q;
+    using traits = quantizer_traits<Q>;
     static constexpr std::size_t block_bytes =
-        is_real<Q> ? lanes * sizeof(float) : static_cast<std::size_t>(simd::code_bytes(bits_of<Q>));
+        is_real<Q> ? lanes * sizeof(float) : static_cast<std::size_t>(simd::code_bytes(traits::stored_bits));
     static constexpr std::size_t sample_bytes =
         block_bytes * static_cast<std::size_t>(Shape.pixels() * blocks(Shape.channels));
 
     const std::byte* data;
-    const typename quantizer_traits<Q>::grid_type* grid;
+    const typename traits::grid_type* grid;
     const float* greatest;
 
     const std::byte* at(int n, int p, int b) const { return data + offset_of(Shape, n, p, b) / lanes * block_bytes; }
     template <class Arch>
     floats<Arch> code(int n, int p, int b) const {
         if constexpr (is_real<Q>) return floats<Arch>::load(reinterpret_cast<const float*>(at(n, p, b)));
-        else return simd::load_codes<Arch, bits_of<Q>, Signed>(at(n, p, b));
+        else return simd::load_codes<Arch, traits::stored_bits, traits::stored_signed(Signed)>(at(n, p, b));
     }
     template <class Arch>
     floats<Arch> load(int n, int p, int b) const {
-        return Q::decode(code<Arch>(n, p, b), *grid);
+        return with_padding<Arch>(Q::decode(code<Arch>(n, p, b), *grid), b);
+    }
+    /// The integers that codes of a linear grid stand for.
+    template <class Arch>
+    floats<Arch> integers(int n, int p, int b) const {
+        return with_padding<Arch>(traits::integer(code<Arch>(n, p, b), *grid), b);
     }
     interval range(int) const { return {Signed ? -*greatest : 0.0f, *greatest}; }
+
+private:
+    // Padded lanes hold the code of zero, which does not stand for zero on every grid.
+    template <class Arch>
+    static floats<Arch> with_padding(floats<Arch> v, int b) {
+        if constexpr (is_real<Q> || (traits::linear && !traits::has_integers)) return v;
+        else return without_padding<Arch, Shape>(v, b);
+    }
 };
 
 /// Whether a lazy tensor of a forward pass is stored in a form that others can share.
@@ -204,14 +226,6 @@ struct affine {
         return u < v ? interval{u, v} : interval{v, u};
     }
 };
-
-/// v with the lanes beyond the last channel set to zero, for rules that need not map zero to zero.
-template <class Arch, shape Shape>
-floats<Arch> without_padding(floats<Arch> v, int b) {
-    if constexpr (Shape.channels % lanes == 0) return v;
-    else if (b != blocks(Shape.channels) - 1) return v;
-    else return where(simd::mask16<Arch>::first(Shape.channels % lanes), v, 0.0f);
-}
 
 /// A rule applied to every value.
 template <class Rule, class X>

@@ -127,12 +127,13 @@ template <class Arch, class Codes, class X, class Grid>
 float encode_sample(const context& c, const X& x, const Grid& grid, const random_stream& stream, std::byte* data,
                     int n) {
     using quantizer = typename Codes::quantizer;
-    constexpr code_limits limits = limits_of(bits_of<quantizer>, Codes::is_signed);
+    using traits = quantizer_traits<quantizer>;
+    constexpr code_limits limits = traits::limits(Codes::is_signed);
     const X values = x;
     const Grid own_grid = grid;
     const Codes out{data, nullptr, nullptr};
     floats<Arch> greatest(0.0f);
-    each_block_with_draws<Arch, X::dims, quantizer_traits<quantizer>::draws>(
+    each_block_with_draws<Arch, X::dims, traits::draws>(
         stream,
         c.first_sample + static_cast<std::uint32_t>(n), [&](int p, int b, auto u) __attribute__((always_inline)) {
             auto* place = const_cast<std::byte*>(out.at(n, p, b));
@@ -142,7 +143,7 @@ float encode_sample(const context& c, const X& x, const Grid& grid, const random
                 greatest = max(greatest, abs(v));
             } else {
                 const auto q = clamped<Arch>(quantizer::encode(v, own_grid, u), limits);
-                simd::store_codes<bits_of<quantizer>, Codes::is_signed>(place, q);
+                simd::store_codes<traits::stored_bits, traits::stored_signed(Codes::is_signed)>(place, q);
                 greatest = max(greatest, abs(quantizer::decode(q, own_grid)));
             }
         });

@@ -85,6 +85,20 @@ public:
     void each_state(F&& f) {
         input_.each_state(f, name_);
     }
+    template <class F>
+    void each_parameter(F&& f) {
+        input_.each_parameter(f, name_);
+    }
+
+protected:
+    /// From the gradient by what is stored to that by x: it stops where x was clipped.
+    template <class X, class G>
+    auto through_input(const context& c, const X& x, const G& g) {
+        if constexpr (is_stored<X>) return g;
+        else return input_.backward(c, x, g);
+    }
+    template <class X>
+    static constexpr bool clips = !is_stored<X> && decltype(input_)::template changes_gradient<X>;
 };
 
 } // namespace detail
@@ -148,7 +162,7 @@ class max_pool_layer : public detail::pool_layer<G.in, Scheme, Arch> {
                 else if constexpr (is_real<typename type::quantizer>)
                     most.store(reinterpret_cast<float*>(const_cast<std::byte*>(y.at(n, p, b))));
                 else
-                    simd::store_codes<bits_of<typename type::quantizer>, type::is_signed>(
+                    simd::store_codes<type::traits::stored_bits, type::traits::stored_signed(type::is_signed)>(
                         const_cast<std::byte*>(y.at(n, p, b)), most);
             });
         });
@@ -181,6 +195,7 @@ public:
     /// The gradient goes to the first of the greatest codes, row by row.
     template <unsigned Held, class X, class H, class Plus>
     auto backward(const context& c, const X& x, const H& g, const Plus& plus) {
+        constexpr bool clips = max_pool_layer::template clips<X>;
         constexpr int slot = std::countr_one(Held | H::slots | Plus::slots);
         auto* dx = reinterpret_cast<gradient_type*>(c.slot(slot));
         const auto s = this->stored(x);
@@ -188,7 +203,7 @@ public:
             const H gradient = g;
             const auto values = s;
             const auto store_sum = [&](int q, int b, floats<Arch> v) {
-                if constexpr (!std::same_as<Plus, nothing>) v = v + plus.template load<Arch>(n, q, b);
+                if constexpr (!std::same_as<Plus, nothing> && !clips) v = v + plus.template load<Arch>(n, q, b);
                 simd::store(dx + offset_of(in, n, q, b), v);
             };
             // to(q, v) for each pixel of a window with its part of the window's gradient.
@@ -220,7 +235,9 @@ public:
                 });
             }
         });
-        return stored_gradient<in, gradient_type, slot>{dx};
+        const stored_gradient<in, gradient_type, slot> result{dx};
+        if constexpr (clips) return add(this->through_input(c, x, result), plus);
+        else return result;
     }
     template <class F, class X>
     auto describe(F&& f, const X& x) {
@@ -248,7 +265,7 @@ struct averaged {
         floats<Arch> sum(0.0f);
         if constexpr (requires { requires is_linear<typename X::quantizer>; }) {
             detail::each_tap<G>(
-                p, [&](int q) { sum = sum + x.template code<Arch>(n, q, b); }); // exact: at most 2^24 / 255 taps
+                p, [&](int q) { sum = sum + x.template integers<Arch>(n, q, b); }); // exact: at most 2^24 / 255 taps
             return sum * product(x.grid->step, share);
         } else {
             detail::each_tap<G>(p, [&](int q) { sum = sum + x.template load<Arch>(n, q, b); });
@@ -304,8 +321,8 @@ public:
         return view(x);
     }
     template <unsigned Held, class X, class H, class Plus>
-    auto backward(const context&, const X&, const H& g, const Plus& plus) {
-        return add(averaged_gradient<G, H>{g}, plus);
+    auto backward(const context& c, const X& x, const H& g, const Plus& plus) {
+        return add(this->through_input(c, x, averaged_gradient<G, H>{g}), plus);
     }
     template <class F, class X>
     auto describe(F&& f, const X& x) {

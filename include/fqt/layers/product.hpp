@@ -37,14 +37,16 @@ class product_layer {
     // One set of codes serves both backward products where their quantizers agree.
     static constexpr bool shared_codes =
         std::same_as<input_gradient_quantizer, weight_gradient_quantizer> && !is_real<input_gradient_quantizer>;
+    // Independent roundings of h that dW is averaged over.
+    static constexpr int copies = dw_codes::copies;
 
     // binary16 holds at most 65504, so sums are stored times a power of two that no possible sum exceeds.
     using sums_type = std::conditional_t<integer_forward, typename Scheme::sums_type, float>;
     static constexpr float unit = [] {
         if (!std::same_as<sums_type, binary16> || !integer_forward) return 1.0f;
         constexpr std::int64_t products = std::int64_t{G.weights()} / G.outputs;
-        const std::int64_t greatest = products * limits_of(bits_of<activation_quantizer>, false).high
-            * limits_of(bits_of<typename Scheme::weight_quantizer>, true).high;
+        const std::int64_t greatest = products * quantizer_traits<activation_quantizer>::greatest_integer(false)
+            * quantizer_traits<typename Scheme::weight_quantizer>::greatest_integer(true);
         float scale = 1.0f;
         while (static_cast<double>(greatest) * double{scale} > 65504.0) scale /= 2;
         return scale;
@@ -68,11 +70,14 @@ class product_layer {
     sums_type* sums_{};
     float *scale_{}, *low_{}, *high_{}, *zeros_{};
     double *first_{}, *second_{};
+    float *dx_memory_{}, *dw_memory_{}; // of the gradients' range rules
     path name_{};
     int number_{};
 
     template <class X>
     using input_type = typename stored_input<G.in, activation_quantizer, Arch>::template type<X>;
+    template <class X>
+    static constexpr bool clips = stored_input<G.in, activation_quantizer, Arch>::template changes_gradient<X>;
 
 public:
     // ---- memory, names, parameters ----
@@ -90,6 +95,8 @@ public:
         p.persistent(high_, out_channels);
         p.persistent(first_, 2 * out_channels);
         p.persistent(second_, out_channels);
+        if (dx_codes::memory_size > 0) p.persistent(dx_memory_, dx_codes::memory_size);
+        if (dw_codes::memory_size > 0) p.persistent(dw_memory_, dw_codes::memory_size);
         input_.template plan<X>(p);
         p.saved(sums_, out_size);
 
@@ -124,10 +131,23 @@ public:
         if constexpr (Bias)
             f(parameter{
                 name_ / "bias", parameter_kind::bias, {bias_, G.outputs}, {bias_gradient_, G.outputs}, bias_dims});
+        if (weights_.learned)
+            f(parameter{name_ / "weight_range",
+                        parameter_kind::range,
+                        {weights_.learned, 1},
+                        {weights_.learned_gradient, 1},
+                        {1, 1, 1, 1}});
+        input_.each_parameter(f, name_);
     }
     template <class F>
     void each_state(F&& f) {
         input_.each_state(f, name_);
+        const auto memory = [&](const char* of, float* first, int size) {
+            if (first) f(state{name_ / of, {first, static_cast<std::size_t>(size)}});
+        };
+        memory("weight_range_memory", weights_.memory, weights_type::rule::memory * weights_type::grids);
+        memory("input_gradient_range_memory", dx_memory_, dx_codes::memory_size);
+        memory("weight_gradient_range_memory", dw_memory_, dw_codes::memory_size);
     }
     template <class F>
     void each_product(F&& f) {
@@ -264,8 +284,10 @@ private:
             if (Bias && !std::isfinite(bias_[k])) passes::refuse_non_finite("a bias", name_.c_str());
         }
     }
-    static float step_of(const grid& g) { return g.step; }
-    static float step_of(const auto&) { return 1.0f; }
+    static float step_of(const auto& grid) {
+        if constexpr (requires { grid.step; }) return grid.step;
+        else return 1.0f;
+    }
 
     template <class X, class Epilogue>
     void multiply(const context& c, const X& x, int n, int thread, const Epilogue& epilogue) {
@@ -315,9 +337,9 @@ public:
         if constexpr (wants_dx && !is_real<input_gradient_quantizer>) {
             const auto stream = stream_of(c, number_, purpose::input_gradient);
             if constexpr (folds)
-                memory.dx.template encode<Arch>(c, folded<H>{h, weights_.fold}, stream, memory.measuring,
+                memory.dx.template encode<Arch>(c, folded<H>{h, weights_.fold}, stream, memory.measuring, dx_memory_,
                                                 name_.c_str());
-            else memory.dx.template encode<Arch>(c, h, stream, memory.measuring, name_.c_str());
+            else memory.dx.template encode<Arch>(c, h, stream, memory.measuring, dx_memory_, name_.c_str());
             c.watcher.see(name_.view(), "input_gradient", c.samples, memory.dx);
         }
         if constexpr (wants_dx && is_real<input_gradient_quantizer>)
@@ -326,7 +348,7 @@ public:
             c.watcher.see(name_.view(), "weight_gradient", c.samples, h);
         } else if constexpr (!(shared_codes && wants_dx)) {
             memory.dw.template encode<Arch>(c, h, stream_of(c, number_, purpose::weight_gradient), memory.measuring,
-                                            name_.c_str());
+                                            dw_memory_, name_.c_str());
             c.watcher.see(name_.view(), "weight_gradient", c.samples, memory.dw);
         }
 
@@ -340,11 +362,23 @@ public:
             auto* dx = reinterpret_cast<gradient_type*>(c.slot(slot));
             parallel_for(
                 groups, add_group, c.samples,
-                [&](int n, int thread) { input_gradient(c, h, plus, memory, dx, n, thread); }, c.threads);
+                [&](int n, int thread) {
+                    if constexpr (clips<X>) input_gradient(c, h, nothing{}, memory, dx, n, thread);
+                    else input_gradient(c, h, plus, memory, dx, n, thread);
+                },
+                c.threads);
             finish_weight_gradient<shared_codes && folds>(c, x, memory);
             const stored_gradient<G.in, gradient_type, slot> result{dx};
-            c.watcher.see(name_.view(), "gradient", c.samples, result);
-            return result;
+            if constexpr (clips<X>) {
+                // What lay outside the input's range gets no gradient by this product; `plus` is not its business.
+                const auto inside = input_.backward(c, x, result);
+                const auto total = add(inside, plus);
+                c.watcher.see(name_.view(), "gradient", c.samples, total);
+                return total;
+            } else {
+                c.watcher.see(name_.view(), "gradient", c.samples, result);
+                return result;
+            }
         }
     }
 
@@ -353,7 +387,7 @@ private:
     template <class Q, class Codes, class H>
     static auto source_of(const Codes& codes, const H& h, int n) {
         if constexpr (is_real<Q>) return lazy_source<H>{h, n};
-        else return gradient_source<Codes>{codes, n};
+        else return code_source<Codes>{codes, n};
     }
 
     /// dX of one sample, plus what is to be added to it.
@@ -383,17 +417,25 @@ private:
         for (int n = first; n < last; n += weight_kernel::samples_at_once) {
             typename weight_kernel::sample samples[weight_kernel::samples_at_once];
             const int count = std::min(weight_kernel::samples_at_once, last - n);
-            for (int i = 0; i < count; ++i) {
-                std::byte* activation = staged + static_cast<std::size_t>(i) * staged_bytes_of_dw;
-                std::byte* gradient = activation + weight_kernel::staged_activation_bytes;
-                weight_kernel::stage_activation(code_source<input_type<X>>{input_.view(x), n + i}, !X::nonnegative,
-                                                activation);
-                weight_kernel::stage_gradient(source_of<weight_gradient_quantizer>(memory.dw, h, n + i), gradient);
-                samples[i] = {activation, gradient, 1.0f};
-                if constexpr (integer_weight_gradient) samples[i].scale = memory.dw.step_of(n + i);
+            for (int copy = 0; copy < copies; ++copy) {
+                for (int i = 0; i < count; ++i) {
+                    std::byte* activation = staged + static_cast<std::size_t>(i) * staged_bytes_of_dw;
+                    std::byte* gradient = activation + weight_kernel::staged_activation_bytes;
+                    if (copy == 0)
+                        weight_kernel::stage_activation(code_source<input_type<X>>{input_.view(x), n + i},
+                                                        !X::nonnegative, activation);
+                    stage_gradient(memory.dw, copy, h, n + i, gradient);
+                    samples[i] = {activation, gradient, 1.0f};
+                    if constexpr (integer_weight_gradient) samples[i].scale = memory.dw.step_of(n + i);
+                }
+                weight_kernel::run(samples, count, !X::nonnegative, n == first && copy == 0, of_group);
             }
-            weight_kernel::run(samples, count, !X::nonnegative, n == first, of_group);
         }
+    }
+    template <class H>
+    static void stage_gradient(const dw_codes& codes, int copy, const H& h, int n, std::byte* to) {
+        if constexpr (is_real<weight_gradient_quantizer>) weight_kernel::stage_gradient(lazy_source<H>{h, n}, to);
+        else weight_kernel::stage_gradient(code_source<dw_codes>{codes.copy(copy), n}, to);
     }
 
     /// dW from the groups' sums, and what turns them into real numbers: the activations' step, the channel's step of h,
@@ -404,6 +446,7 @@ private:
         float factor[out_channels]{};
         for (int k = 0; k < G.outputs; ++k) {
             factor[k] = activation_step;
+            if constexpr (copies > 1) factor[k] /= static_cast<float>(copies);
             if constexpr (Folded) factor[k] /= weights_.fold[k];
             if constexpr (dw_codes::by_channel && integer_weight_gradient)
                 factor[k] = product(factor[k], memory.dw.steps[k]);
@@ -414,6 +457,7 @@ private:
         });
         for (const bool of_block : finite)
             if (!of_block) passes::refuse_non_finite("the weight gradient", name_.c_str());
+        weights_.finish_gradient();
     }
 };
 

@@ -209,6 +209,7 @@ struct residual_spec : spec {
         }
         template <class F>
         void each_parameter(F&& f) {
+            codes_.each_parameter(f, name_);
             body_.each_parameter(f);
             shortcut_.each_parameter(f);
         }
@@ -252,12 +253,12 @@ struct residual_spec : spec {
         template <unsigned Held, class X, class G, class Plus>
         auto backward(const context& c, const X& x, const G& g, const Plus& plus) {
             if constexpr (is_cheap<G>) {
-                return backward_stored<Held>(c, stored(x), g, plus);
+                return backward_through_codes<Held>(c, x, g, plus);
             } else {
                 constexpr int slot = std::countr_one(Held | G::slots | Plus::slots);
                 auto* place = reinterpret_cast<gradient_type*>(c.slot(slot));
                 passes::store<Arch>(c, g, place);
-                return backward_stored<Held>(c, stored(x), stored_gradient<G::dims, gradient_type, slot>{place}, plus);
+                return backward_through_codes<Held>(c, x, stored_gradient<G::dims, gradient_type, slot>{place}, plus);
             }
         }
         template <class F, class X>
@@ -298,6 +299,17 @@ struct residual_spec : spec {
         auto backward_stored(const context& c, const X& x, const G& g, const Plus& plus) {
             const auto by_shortcut = shortcut_.template backward<Held | G::slots>(c, x, g, plus);
             return body_.template backward<Held>(c, x, g, by_shortcut);
+        }
+
+        /// Where x was clipped as it was stored, the gradient stops; `plus` comes from elsewhere and does not.
+        template <unsigned Held, class X, class G, class Plus>
+        auto backward_through_codes(const context& c, const X& x, const G& g, const Plus& plus) {
+            if constexpr (!is_stored<X> && starts_with_product && decltype(codes_)::template changes_gradient<X>) {
+                const auto by_codes = backward_stored<Held | Plus::slots>(c, stored(x), g, nothing{});
+                return add(codes_.backward(c, x, by_codes), plus);
+            } else {
+                return backward_stored<Held>(c, stored(x), g, plus);
+            }
         }
     };
 };

@@ -3,21 +3,50 @@
 // The input of a layer that needs it in memory: products read it three times, residuals twice. It is encoded once, in
 // one pass over the lazy tensor, by a grid that is known beforehand where ranges pass through; evaluation uses the
 // running range instead. An input that is stored in the wanted format already is used as it is.
+//
+// Where the range rule clips, the gradient passes only where a value lay inside (the straight-through estimator); where
+// the range is learnt, its slope is summed in a pass of its own.
 
 #include <fqt/layers/layer.hpp>
+#include <fqt/layers/measuring.hpp>
 #include <fqt/layers/passes.hpp>
 
 namespace fqt {
 
+/// g where x lies inside the clipped range, else 0.
+template <class X, class G>
+struct clipped_gradient {
+    static constexpr shape dims = X::dims;
+    static constexpr unsigned slots = G::slots;
+    X x;
+    G g;
+    const interval* inside;
+
+    template <class Arch>
+    floats<Arch> load(int n, int p, int b) const {
+        const auto v = x.template load<Arch>(n, p, b);
+        return where(v >= floats<Arch>(inside->low) & v <= floats<Arch>(inside->high), g.template load<Arch>(n, p, b),
+                     0.0f);
+    }
+};
+
 template <shape Shape, class Quantizer, class Arch>
 class stored_input {
+    using traits = quantizer_traits<Quantizer>;
+    using range_rule = typename traits::range;
+    using rule = range_traits<range_rule>;
+
     std::byte* data_{};
-    typename quantizer_traits<Quantizer>::grid_type* grid_{};
-    float*
-        range_{}; // the largest magnitude stored in this batch; running low, running high, whether they were ever set
+    typename traits::grid_type* grid_{};
+    interval* clip_{}; // what the grid covers
+    float* range_{};   // the largest magnitude stored in this batch; running low, running high, whether ever set
+    float* memory_{};  // of the range rule
+    float *learned_{}, *learned_gradient_{};
 
     template <class X>
     static constexpr bool reuses = is_coded_by<X, Quantizer>;
+    template <class X>
+    static constexpr bool clips = !reuses<X> && rule::clips;
 
 public:
     template <class X>
@@ -27,14 +56,28 @@ public:
     constexpr void plan(planner& p) {
         if constexpr (!reuses<X>) {
             p.persistent(grid_, 1);
+            p.persistent(clip_, 1);
             p.persistent(range_, 4);
+            if (rule::memory > 0) p.persistent(memory_, rule::memory);
+            if (rule::learned) p.persistent(learned_, 1);
+            if (rule::learned) p.persistent(learned_gradient_, 1);
             p.saved(data_, static_cast<int>(type<X>::sample_bytes));
-            p.shared(static_cast<std::size_t>(p.batch()) * (sizeof(interval) + sizeof(float)));
+            p.shared(measured<measures::extremes>::bytes(p.batch()));
+            p.shared(measured<rule::needs>::bytes(p.batch()));
+            p.shared(static_cast<std::size_t>(p.batch()) * sizeof(float));
+            if (rule::learned) p.shared(static_cast<std::size_t>(p.batch()) * sizeof(double));
         }
+    }
+    template <class F>
+    void each_parameter(F&& f, const path& name) {
+        constexpr std::array<int, 4> dims{1, 1, 1, 1};
+        if (learned_)
+            f(parameter{name / "input_range", parameter_kind::range, {learned_, 1}, {learned_gradient_, 1}, dims});
     }
     template <class F>
     void each_state(F&& f, const path& name) {
         if (range_) f(state{name / "range", {range_ + 1, 3}});
+        if (memory_) f(state{name / "range_memory", {memory_, std::size_t{rule::memory}}});
     }
     template <class X>
     static constexpr std::size_t bytes() {
@@ -47,6 +90,7 @@ public:
         else return {data_, grid_, range_};
     }
 
+    // ---- forward ----
     // A product encodes each sample just before it multiplies it; others encode all samples at once.
 
     /// Chooses the grid by x's range in this batch, and lets the running range follow.
@@ -69,7 +113,8 @@ public:
                 fail("layer '%s' has no range yet, so it cannot be evaluated; train at least one step or load a "
                      "trained state",
                      name.c_str());
-            fit(x, {range_[1], range_[2]});
+            if constexpr (rule::learned) fit(x, interval_of(x, *learned_));
+            else fit(x, {range_[1], range_[2]});
         }
     }
     /// Encodes sample n, after prepare_...(); of_sample has one number a sample, for finish().
@@ -96,24 +141,68 @@ public:
         return encode(c, x, stream);
     }
 
+    // ---- backward ----
+
+    /// From the gradient by the stored codes' values to that by x.
+    template <class X, class G>
+    auto backward(const context& c, const X& x, const G& g) {
+        if constexpr (!clips<X> || std::same_as<G, nothing>) {
+            return g;
+        } else {
+            if constexpr (rule::learned) sum_slope(c, x, g);
+            return clipped_gradient<X, G>{x, g, clip_};
+        }
+    }
+    /// Whether backward() gives anything but g.
+    template <class X>
+    static constexpr bool changes_gradient = clips<X>;
+
 private:
+    template <measures Needs>
+    using measured = measured_samples<Needs, Shape, Arch>;
+
     template <class X>
     interval current_range(const context& c, const X& x, const path& name) {
-        interval range{};
-        if constexpr (has_range<X>) {
-            for (int channel = 0; channel < Shape.channels; ++channel) range = range.join(x.range(channel));
-            if (!(range.magnitude() < std::numeric_limits<float>::infinity()))
-                passes::refuse_non_finite("the input", name.c_str());
-            return range;
+        if constexpr (rule::learned) {
+            if (!(*learned_ > 0))
+                *learned_ = range_rule::initial(measure<measures::moments>(c, x, name), limits_for(x));
+            return interval_of(x, *learned_);
         } else {
-            auto* of_sample = reinterpret_cast<interval*>(c.shared);
-            passes::measure<Arch>(c, x, of_sample, "the input", name.c_str());
-            return passes::over_samples(c, of_sample);
+            return rule::clip(current_measurement(c, x, name), limits_for(x), {memory_, std::size_t{rule::memory}});
         }
     }
     template <class X>
-    void fit(const X&, interval range) {
-        *grid_ = Quantizer::fit(range, limits_of(bits_of<Quantizer>, !X::nonnegative));
+    measurement current_measurement(const context& c, const X& x, const path& name) {
+        if constexpr (has_range<X> && rule::needs <= measures::extremes) {
+            measurement m;
+            for (int channel = 0; channel < Shape.channels; ++channel) m.range = m.range.join(x.range(channel));
+            if (!(m.range.magnitude() < std::numeric_limits<float>::infinity()))
+                passes::refuse_non_finite("the input", name.c_str());
+            return m;
+        } else {
+            return measure<std::max(rule::needs, measures::extremes)>(c, x, name);
+        }
+    }
+    template <measures Needs, class X>
+    measurement measure(const context& c, const X& x, const path& name) {
+        measured<Needs> found(c.shared, c.samples);
+        parallel_for(c.samples, c.threads, [&](int n, int) { found.measure(x, n); });
+        if (!found.all_finite(c.samples)) passes::refuse_non_finite("the input", name.c_str());
+        return found.of_batch(c.samples);
+    }
+
+    template <class X>
+    static constexpr code_limits limits_for(const X&) {
+        return traits::limits(!X::nonnegative);
+    }
+    template <class X>
+    static interval interval_of(const X&, float clip) {
+        return {X::nonnegative ? 0.0f : -clip, clip};
+    }
+    template <class X>
+    void fit(const X& x, interval range) {
+        *clip_ = range;
+        *grid_ = Quantizer::fit(range, limits_for(x));
     }
     template <class X>
     type<X> encode(const context& c, const X& x, const random_stream& stream) {
@@ -123,6 +212,27 @@ private:
             finish(c, x, of_sample);
         }
         return view(x);
+    }
+
+    template <class X, class G>
+    void sum_slope(const context& c, const X& x, const G& g) {
+        auto* of_sample = reinterpret_cast<double*>(c.shared);
+        const auto stored = view(x);
+        const floats<Arch> clip(*learned_);
+        parallel_for(c.samples, c.threads, [&](int n, int) {
+            auto sum = simd::f64x16<Arch>::zero();
+            passes::each_block<Shape>([&](int p, int b) {
+                const auto slope =
+                    range_rule::slope(x.template load<Arch>(n, p, b), stored.template load<Arch>(n, p, b), clip);
+                sum.add_product(without_padding<Arch, Shape>(slope, b), g.template load<Arch>(n, p, b));
+            });
+            of_sample[n] = 0;
+            for (int i = 0; i < lanes; ++i) of_sample[n] += sum.lane(i);
+        });
+        double total = 0;
+        for (int n = 0; n < c.samples; ++n) total += of_sample[n];
+        const double count = static_cast<double>(c.samples) * Shape.size();
+        *learned_gradient_ = static_cast<float>(product(total, range_rule::gradient_scale(count, limits_for(x))));
     }
 };
 

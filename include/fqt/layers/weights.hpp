@@ -22,6 +22,9 @@ using product_kind = std::conditional_t<is_linear<A> && is_linear<B>, kernels::i
 template <geometry G, class Scheme, class Arch>
 struct weights {
     using quantizer = typename Scheme::weight_quantizer;
+    using traits = quantizer_traits<quantizer>;
+    using range_rule = typename traits::range;
+    using rule = range_traits<range_rule>;
     using forward_kind = product_kind<quantizer, typename Scheme::activation_quantizer>;
     using backward_kind = product_kind<quantizer, typename Scheme::input_gradient_quantizer>;
     using forward_kernel = kernels::forward_product<G, forward_kind, Arch>;
@@ -31,12 +34,21 @@ struct weights {
     static constexpr bool integer_forward = std::same_as<forward_kind, kernels::integer>;
     static constexpr bool integer_backward = std::same_as<backward_kind, kernels::integer>;
     static constexpr bool decodes = !is_real<quantizer> && (!integer_forward || !integer_backward);
+    static constexpr bool by_channel = has_granularity<quantizer, per_channel>;
+    static constexpr int grids = by_channel ? G.outputs : 1;
+    static constexpr bool transforms = requires(std::span<const float> w, std::span<float> t) {
+        quantizer::transform(w, t);
+    };
+    static_assert(!rule::learned || !by_channel,
+                  "fqt: scheme.weight learns its range, of which there is one a tensor; use per_tensor");
 
     float *value{}, *gradient{};
-    std::int8_t* code{}; // (k, r, s, c), unless the quantizer is `real`
+    std::int8_t* code{}; // integers, (k, r, s, c), unless the quantizer is `real`
     float* step{};       // of each output channel's grid; 1 where values are decoded before the product
     float* fold{};       // what is folded into channel k of the gradient: the step, or a stand-in where that is 0
     float* norm{};       // Euclidean norm of each output channel's weights
+    float *learned{}, *learned_gradient{}; // range, where the rule learns it
+    float* memory{};                       // of the range rule
     std::byte *packed_forward{}, *packed_backward{};
 
     /// Asks for memory; `learns` says whether an input gradient is wanted.
@@ -47,8 +59,13 @@ struct weights {
         p.persistent(step, padded(G.outputs));
         p.persistent(fold, padded(G.outputs));
         p.persistent(norm, padded(G.outputs));
-        p.persistent(grid_, G.outputs);
-        p.persistent(range_, G.outputs);
+        p.persistent(grid_, grids);
+        p.persistent(measured_, G.outputs);
+        if (rule::learned) p.persistent(learned, 1);
+        if (rule::learned) p.persistent(learned_gradient, 1);
+        if (rule::memory > 0) p.persistent(memory, rule::memory * grids);
+        if (rule::needs == measures::histogram) p.persistent(histogram_, magnitude_bins::count * G.outputs);
+        if (transforms) p.persistent(transformed_, G.weights());
         p.persistent(packed_value_, G.weights());
         p.persistent(packed_forward, static_cast<int>(forward_kernel::packed_bytes));
         if (learns) p.persistent(packed_backward, static_cast<int>(backward_kernel::packed_bytes));
@@ -66,11 +83,69 @@ struct weights {
 
     /// Codes, grids, norms and packed forms of the values as they are now, to meet signed or unsigned activations.
     void prepare(const context& c, int layer, const char* name, bool signed_activations, bool learns) {
+        prepare(c, layer, name, signed_activations, learns, memory);
+    }
+
+    /// The same for evaluation, where values seldom change from one call to the next: the forward form is packed only
+    /// if they have. Values are compared, and not watched, since whoever has a span of them may write to it. What range
+    /// rules remember stays as it is.
+    void prepare_infer(const context& c, int layer, const char* name, bool signed_activations) {
+        const bool same_draws = !traits::draws || (packed_seed_ == c.seed && packed_step_ == c.step);
+        if (is_packed_ && same_draws && std::memcmp(value, packed_value_, sizeof(float) * G.weights()) == 0) return;
+        float remembered[std::max(1, rule::memory * grids)];
+        std::copy_n(memory, rule::memory * grids, remembered);
+        prepare(c, layer, name, signed_activations, false, remembered);
+        std::copy_n(value, G.weights(), packed_value_);
+        packed_seed_ = c.seed;
+        packed_step_ = c.step;
+        is_packed_ = true;
+    }
+
+    /// From the gradient by the quantized weights to that by the values, in place. It passes straight through, but for
+    /// a transform, and for ranges that are learnt: there it stops outside, and the range's slope is summed.
+    void finish_gradient() {
+        if constexpr (rule::learned) {
+            double sum = 0;
+            const float c = *learned;
+            for (int i = 0; i < G.weights(); ++i) {
+                const float w = value_to_quantize()[i];
+                using one = floats<arch::generic>;
+                const one q = quantizer::encode(one(w), grid_[0], one(0.5f));
+                const float decoded = quantizer::decode(passes::clamped<arch::generic>(q, limits), grid_[0]).lane(0);
+                sum = std::fma(double{one(range_rule::slope(one(w), one(decoded), one(c))).lane(0)},
+                               double{gradient[i]}, sum);
+                if (!(std::abs(w) <= c)) gradient[i] = 0;
+            }
+            *learned_gradient = static_cast<float>(product(sum, range_rule::gradient_scale(G.weights(), limits)));
+        }
+        if constexpr (transforms) quantizer::transform_gradient({value, G.weights()}, {gradient, G.weights()});
+    }
+
+private:
+    static constexpr code_limits limits = traits::limits(true);
+    struct channel_measurement {
+        interval range;
+        double magnitude, square;
+    };
+    typename traits::grid_type* grid_{};
+    channel_measurement* measured_{}; // of each output channel
+    std::uint32_t* histogram_{};      // likewise
+    float* transformed_{};            // what is quantized, where the quantizer transforms values first
+    float* packed_value_{};           // what the codes of an evaluation were made of
+    std::uint64_t packed_seed_{};
+    std::uint32_t packed_step_{};
+    bool is_packed_{};
+
+    const float* value_to_quantize() const { return transforms ? transformed_ : value; }
+
+    void prepare(const context& c, int layer, const char* name, bool signed_activations, bool learns,
+                 float* remembered) {
         is_packed_ = false;
         // Below this a thread costs more than it saves.
         const int threads = G.weights() < 4096 ? 1 : c.threads;
+        if constexpr (transforms) quantizer::transform({value, G.weights()}, {transformed_, G.weights()});
         parallel_for(G.outputs, threads, [&](int k, int) { measure(k); });
-        fit(name);
+        fit(name, remembered);
         if constexpr (is_real<quantizer>) {
             pack(value, signed_activations, learns, threads);
         } else {
@@ -81,74 +156,81 @@ struct weights {
         }
     }
 
-    /// The same for evaluation, where values seldom change from one call to the next: the forward form is packed only
-    /// if they have. Values are compared, and not watched, since whoever has a span of them may write to it.
-    void prepare_infer(const context& c, int layer, const char* name, bool signed_activations) {
-        const bool same_draws =
-            !quantizer_traits<quantizer>::draws || (packed_seed_ == c.seed && packed_step_ == c.step);
-        if (is_packed_ && same_draws && std::memcmp(value, packed_value_, sizeof(float) * G.weights()) == 0) return;
-        prepare(c, layer, name, signed_activations, false);
-        std::copy_n(value, G.weights(), packed_value_);
-        packed_seed_ = c.seed;
-        packed_step_ = c.step;
-        is_packed_ = true;
-    }
-
-private:
-    typename quantizer_traits<quantizer>::grid_type* grid_{};
-    interval* range_{};     // of each output channel
-    float* packed_value_{}; // what the codes of an evaluation were made of
-    std::uint64_t packed_seed_{};
-    std::uint32_t packed_step_{};
-    bool is_packed_{};
-
-    /// Range and norm of output channel k; a norm of infinity if they are not finite or too large.
+    /// What is measured of output channel k; a norm of infinity if weights are not finite or too large.
     void measure(int k) {
-        const float* w = value + k * row;
-        interval range{};
-        double square = 0;
+        const float* w = value_to_quantize() + k * row;
+        channel_measurement m{};
         for (int i = 0; i < row; ++i) {
-            range = range.join({w[i], w[i]});
-            square = std::fma(double{w[i]}, double{w[i]}, square);
+            m.range = m.range.join({w[i], w[i]});
+            m.square = std::fma(double{w[i]}, double{w[i]}, m.square);
+            if constexpr (rule::needs >= measures::moments || rule::learned) m.magnitude += double{std::abs(w[i])};
         }
-        range_[k] = range;
-        norm[k] = square <= double{std::numeric_limits<float>::max()} ? static_cast<float>(std::sqrt(square))
-                                                                      : std::numeric_limits<float>::infinity();
+        if constexpr (rule::needs == measures::histogram) {
+            std::uint32_t* counts = histogram_ + std::ptrdiff_t{k} * magnitude_bins::count;
+            std::fill_n(counts, magnitude_bins::count, 0u);
+            for (int i = 0; i < row; ++i) ++counts[magnitude_bins::of(w[i])];
+        }
+        measured_[k] = m;
+        norm[k] = m.square <= double{std::numeric_limits<float>::max()} ? static_cast<float>(std::sqrt(m.square))
+                                                                        : std::numeric_limits<float>::infinity();
+    }
+    measurement measurement_of(int first, int last) {
+        measurement all{.count = double{row} * (last - first)};
+        for (int k = first; k < last; ++k) {
+            all.range = all.range.join(measured_[k].range);
+            all.magnitude += measured_[k].magnitude;
+            all.square += measured_[k].square;
+        }
+        if constexpr (rule::needs == measures::histogram) {
+            std::uint32_t* counts = histogram_ + std::ptrdiff_t{first} * magnitude_bins::count;
+            for (int k = first + 1; k < last; ++k)
+                for (int i = 0; i < magnitude_bins::count; ++i)
+                    counts[i] += histogram_[std::ptrdiff_t{k} * magnitude_bins::count + i];
+            all.histogram = {counts, magnitude_bins::count};
+        }
+        return all;
     }
 
-    void fit(const char* name) {
-        constexpr code_limits limits = limits_of(bits_of<quantizer>, true);
-        interval all{};
+    void fit(const char* name, float* remembered) {
+        for (int k = 0; k < G.outputs; ++k)
+            if (!std::isfinite(norm[k])) passes::refuse_non_finite("a weight", name);
+        for (int g = 0; g < grids; ++g) {
+            const measurement m = measurement_of(by_channel ? g : 0, by_channel ? g + 1 : G.outputs);
+            grid_[g] = quantizer::fit(clip_of(m, remembered + rule::memory * g), limits);
+        }
         float largest_step = 0;
         for (int k = 0; k < G.outputs; ++k) {
-            if (!std::isfinite(norm[k])) passes::refuse_non_finite("a weight", name);
-            all = all.join(range_[k]);
-        }
-        for (int k = 0; k < G.outputs; ++k) {
-            grid_[k] = quantizer::fit(has_granularity<quantizer, per_channel> ? range_[k] : all, limits);
-            if constexpr (is_linear<quantizer>) step[k] = grid_[k].step;
+            if constexpr (is_linear<quantizer>) step[k] = grid_of(k).step;
             else step[k] = 1;
             largest_step = std::max(largest_step, step[k]);
         }
         // A channel of zeros has no step; folding a zero in would lose its weight gradient for good.
         for (int k = 0; k < G.outputs; ++k) fold[k] = step[k] > 0 ? step[k] : largest_step > 0 ? largest_step : 1.0f;
     }
+    interval clip_of(const measurement& m, float* remembered) {
+        if constexpr (rule::learned) {
+            if (!(*learned > 0)) *learned = range_rule::initial(m, limits);
+            return {-*learned, *learned};
+        } else {
+            return rule::clip(m, limits, {remembered, std::size_t{rule::memory}});
+        }
+    }
+    const auto& grid_of(int k) const { return grid_[by_channel ? k : 0]; }
 
     void encode(int k, const random_stream& stream, float* decoded) {
-        constexpr code_limits limits = limits_of(bits_of<quantizer>, true);
         using values = floats<Arch>;
         for (int first = 0; first < row; first += lanes) {
             const int count = std::min(lanes, row - first);
             float w[lanes]{}, u[lanes]{}, q[lanes], d[lanes];
-            std::copy_n(value + k * row + first, count, w);
-            if constexpr (quantizer_traits<quantizer>::draws)
+            std::copy_n(value_to_quantize() + k * row + first, count, w);
+            if constexpr (traits::draws)
                 for (int i = 0; i < count; ++i) u[i] = uniform16(stream.bits16(0, k, first + i, row));
             const auto rounded =
-                passes::clamped<Arch>(quantizer::encode(values::load(w), grid_[k], values::load(u)), limits);
-            rounded.store(q);
+                passes::clamped<Arch>(quantizer::encode(values::load(w), grid_of(k), values::load(u)), limits);
+            traits::integer(rounded, grid_of(k)).store(q);
             for (int i = 0; i < count; ++i) code[k * row + first + i] = static_cast<std::int8_t>(q[i]);
             if constexpr (decodes) {
-                quantizer::decode(rounded, grid_[k]).store(d);
+                quantizer::decode(rounded, grid_of(k)).store(d);
                 std::copy_n(d, count, decoded + k * row + first);
             }
         }

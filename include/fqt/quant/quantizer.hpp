@@ -119,6 +119,10 @@ private:
         if constexpr (requires { Q::rounding::name; }) return Q::rounding::name;
         else return "own rounding";
     }
+    static constexpr int copies_of() {
+        if constexpr (requires { Q::copies; }) return Q::copies;
+        else return 1;
+    }
     static auto range_of() {
         if constexpr (requires { typename Q::range; }) return std::type_identity<typename Q::range>{};
         else return std::type_identity<full_range>{};
@@ -149,6 +153,16 @@ public:
         if constexpr (has_integers) return Q::integer(q, g);
         else return q;
     }
+    /// The largest magnitude of an integer.
+    static constexpr int greatest_integer(bool is_signed) {
+        if constexpr (has_integers) return is_signed ? 127 : 255;
+        else return limits(is_signed).high;
+    }
+    /// Bits that a code takes in memory, and whether it is stored with a sign.
+    static constexpr int stored_bits = bits < 2 ? 2 : bits;
+    static constexpr bool stored_signed(bool is_signed) { return limits(is_signed).low < 0; }
+    /// How many independent roundings of a gradient a weight gradient is averaged over (averaged.hpp).
+    static constexpr int copies = copies_of();
 
     static_assert(is_real || (bits >= 1 && bits <= 8), "fqt: a quantizer's bits are 1 to 8");
     static_assert(range_rule<range>, "fqt: a quantizer's range is not a range rule");

@@ -5,7 +5,14 @@
 //   clip(m, limits, memory)   the same for a rule that remembers: `memory` floats, zero at first, kept between steps
 //                             and in checkpoints
 //   needs                     what must be measured: extremes unless given; moments and histograms cost more
-// The library measures, remembers and clamps. More rules: clipping.hpp.
+// The library measures, remembers and clamps, and lets no gradient through where it clamped an activation. More rules:
+// clipping.hpp. A range that the optimizer learns is a rule of another kind (learned_range.hpp):
+//   learned = true            the range is a parameter c, and the grid covers [-c, c], or [0, c]
+//   initial(m, limits)        what it begins with, from moments
+//   slope(x, xhat, c)         d xhat / d c, in lanes, for a value x that was quantized to xhat
+//   gradient_scale(n, limits) a factor of the gradient of c, for n values
+
+#include <fqt/simd/lanes.hpp>
 
 #include <algorithm>
 #include <bit>
@@ -55,12 +62,21 @@ struct measurement {
 };
 
 template <class R>
-concept range_rule = requires(const measurement& m, code_limits l, std::span<float> memory) {
-    { R::clip(m, l) } -> std::same_as<interval>;
-}
-|| requires(const measurement& m, code_limits l, std::span<float> memory) {
+concept learned_range_rule = requires(const measurement& m, code_limits l, simd::f32x16<arch::generic> x) {
+    requires R::learned;
+    { R::initial(m, l) } -> std::same_as<float>;
+    { R::slope(x, x, x) } -> std::convertible_to<simd::f32x16<arch::generic>>;
+    { R::gradient_scale(1.0, l) } -> std::convertible_to<double>;
+};
+template <class R>
+concept remembering_range_rule = requires(const measurement& m, code_limits l, std::span<float> memory) {
     { R::clip(m, l, memory) } -> std::same_as<interval>;
     { R::memory } -> std::convertible_to<int>;
+};
+template <class R>
+concept range_rule = learned_range_rule<R> || remembering_range_rule<R> || requires(const measurement& m,
+                                                                                    code_limits l) {
+    { R::clip(m, l) } -> std::same_as<interval>;
 };
 
 /// What the library knows of a range rule; members that it does not define have the defaults.
@@ -76,9 +92,17 @@ private:
         else return 0;
     }
 
+    static constexpr bool clips_of() {
+        if constexpr (requires { R::clips; }) return R::clips;
+        else return true;
+    }
+
 public:
+    static constexpr bool learned = learned_range_rule<R>;
     static constexpr measures needs = needs_of();
     static constexpr int memory = memory_of();
+    /// Whether values may lie outside: true unless the rule says `clips = false`.
+    static constexpr bool clips = clips_of();
 
     static interval clip(const measurement& m, code_limits limits, std::span<float> memory) {
         if constexpr (range_traits::memory > 0) return R::clip(m, limits, memory);
@@ -90,6 +114,7 @@ public:
 /// both ends.
 struct full_range {
     static constexpr const char* name = "full range";
+    static constexpr bool clips = false;
     static interval clip(const measurement& m, code_limits) { return m.range; }
 };
 

@@ -84,9 +84,9 @@ template <class Q>
 struct at_least_eight_bits {
     using type = Q;
 };
-template <int Bits, class R, class G>
-struct at_least_eight_bits<symmetric<Bits, R, G>> {
-    using type = symmetric<8, R, G>;
+template <int Bits, class Rounding, class Granularity, class Range>
+struct at_least_eight_bits<symmetric<Bits, Rounding, Granularity, Range>> {
+    using type = symmetric<8, Rounding, Granularity, Range>;
 };
 
 template <class S, class Edges = typename S::edges_type>

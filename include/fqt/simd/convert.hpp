@@ -112,6 +112,11 @@ struct conversions<arch::generic> {
     static void store_codes(std::byte* to, f32 codes) {
         for (int i = 0; i < lanes; ++i) write_code<Bits, Signed>(to, i, static_cast<int>(codes.part[i]));
     }
+    static u8_generic to_bytes(f32 codes) {
+        u8_generic r;
+        for (int i = 0; i < lanes; ++i) r.part[i] = static_cast<std::uint8_t>(codes.part[i]);
+        return r;
+    }
 };
 
 } // namespace detail
@@ -172,6 +177,11 @@ FQT_INLINE f32x16<Arch> load_codes(const std::byte* from) {
 template <class Arch, int Bits, bool Signed>
 FQT_INLINE u8x16<Arch> load_code_bytes(const std::byte* from) {
     return detail::conversions<typename Arch::registers>::template load_bytes<Bits, Signed>(from);
+}
+/// One unsigned byte a lane from integral numbers in [0, 255].
+template <class Registers>
+FQT_INLINE auto to_bytes(f32_lanes<Registers> codes) {
+    return detail::conversions<Registers>::to_bytes(codes);
 }
 /// A block of codes from integral numbers within the range of the codes.
 template <int Bits, bool Signed, class Registers>

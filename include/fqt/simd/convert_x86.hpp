@@ -111,6 +111,7 @@ struct code_conversions {
         static_assert(Bits >= 2 && Bits <= 8, "fqt: codes have 2 to 8 bits");
         pack<slot_of<Bits>>(to, Derived::narrow(codes));
     }
+    FQT_INLINE static u8_register to_bytes(F32 codes) { return {Derived::narrow(codes)}; }
 };
 
 template <>

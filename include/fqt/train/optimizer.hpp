@@ -42,6 +42,7 @@ struct sgd_options {
     float decay = 0;       ///< of weights, >= 0
     float decay_gamma = 0; ///< of the scales of batch normalization, >= 0
     float decay_beta = 0;  ///< of their shifts and of biases, >= 0
+    float decay_range = 0; ///< of ranges that are learnt, >= 0
     bool nesterov = false; ///< look ahead: move along g + momentum * v instead of v
 };
 
@@ -61,7 +62,7 @@ public:
     explicit sgd(Network& network, sgd_options options = {}) : network_(network), options_(options) {
         if (!(options.momentum >= 0 && options.momentum < 1))
             fail("sgd's momentum is %g; it must lie in [0, 1)", double{options.momentum});
-        if (!(options.decay >= 0 && options.decay_gamma >= 0 && options.decay_beta >= 0))
+        if (!(options.decay >= 0 && options.decay_gamma >= 0 && options.decay_beta >= 0 && options.decay_range >= 0))
             fail("sgd's decay is negative; it must be 0 or more");
         network_.each_parameter([&](const parameter& p) {
             states_.push_back({std::vector<typename Momentum::storage>(p.value.size()), 0});
@@ -96,8 +97,16 @@ private:
     std::vector<float> values_, velocities_; // of one tensor, before they are rounded to their formats
 
     float decay_of(parameter_kind kind) const {
-        if (kind == parameter_kind::weight) return options_.decay;
-        return kind == parameter_kind::gamma ? options_.decay_gamma : options_.decay_beta;
+        switch (kind) {
+        case parameter_kind::weight:
+            return options_.decay;
+        case parameter_kind::gamma:
+            return options_.decay_gamma;
+        case parameter_kind::range:
+            return options_.decay_range;
+        default:
+            return options_.decay_beta;
+        }
     }
 
     void update(const parameter& p, std::size_t index, float rate) {
