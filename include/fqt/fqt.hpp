@@ -46,6 +46,7 @@
 #include <fqt/network/memory.hpp>
 #include <fqt/network/network.hpp>
 #include <fqt/network/summary.hpp>
+#include <fqt/quant/learned_range.hpp>
 #include <fqt/quant/quantizer.hpp>
 #include <fqt/quant/range.hpp>
 #include <fqt/quant/rectifier.hpp>
