@@ -104,8 +104,8 @@ public:
     /// Whether values may lie outside: true unless the rule says `clips = false`.
     static constexpr bool clips = clips_of();
 
-    static interval clip(const measurement& m, code_limits limits, std::span<float> memory) {
-        if constexpr (range_traits::memory > 0) return R::clip(m, limits, memory);
+    static interval clip(const measurement& m, code_limits limits, std::span<float> kept) {
+        if constexpr (memory > 0) return R::clip(m, limits, kept);
         else return R::clip(m, limits);
     }
 };
