@@ -36,6 +36,13 @@ struct stochastic {
     }
 };
 
+/// Whether the mean of a rounding over the uniform numbers is the value: `stochastic`, and what says `unbiased = true`.
+template <class R>
+inline constexpr bool is_unbiased = [] {
+    if constexpr (requires { R::unbiased; }) return R::unbiased;
+    else return std::same_as<R, stochastic>;
+}();
+
 namespace detail {
 
 /// x, or the integer that it is within 2^-21 of itself of: a grid point divided by the step may land a float or two
