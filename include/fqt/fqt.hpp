@@ -47,10 +47,12 @@
 #include <fqt/network/network.hpp>
 #include <fqt/network/summary.hpp>
 #include <fqt/quant/learned_range.hpp>
+#include <fqt/quant/minifloat.hpp>
 #include <fqt/quant/quantizer.hpp>
 #include <fqt/quant/range.hpp>
 #include <fqt/quant/rectifier.hpp>
 #include <fqt/quant/rounding.hpp>
+#include <fqt/quant/scale.hpp>
 #include <fqt/quant/scheme.hpp>
 #include <fqt/simd/arch.hpp>
 #include <fqt/simd/convert.hpp>
