@@ -50,6 +50,7 @@
 #include <fqt/quant/minifloat.hpp>
 #include <fqt/quant/pseudo_stochastic.hpp>
 #include <fqt/quant/quantizer.hpp>
+#include <fqt/quant/radix4.hpp>
 #include <fqt/quant/range.hpp>
 #include <fqt/quant/rectifier.hpp>
 #include <fqt/quant/rounding.hpp>
