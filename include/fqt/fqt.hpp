@@ -48,6 +48,7 @@
 #include <fqt/network/summary.hpp>
 #include <fqt/quant/learned_range.hpp>
 #include <fqt/quant/minifloat.hpp>
+#include <fqt/quant/power_of_two.hpp>
 #include <fqt/quant/pseudo_stochastic.hpp>
 #include <fqt/quant/quantizer.hpp>
 #include <fqt/quant/radix4.hpp>
