@@ -47,6 +47,7 @@
 #include <fqt/network/network.hpp>
 #include <fqt/network/summary.hpp>
 #include <fqt/quant/learned_range.hpp>
+#include <fqt/quant/asymmetric.hpp>
 #include <fqt/quant/minifloat.hpp>
 #include <fqt/quant/power_of_two.hpp>
 #include <fqt/quant/pseudo_stochastic.hpp>

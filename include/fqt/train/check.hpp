@@ -291,7 +291,8 @@ void try_quantizer(findings& found) {
                         const double mean =
                             mean_over_uniforms([&](auto u) { return g.template codes<arch::best>(decltype(u)(x), u); });
                         // Finding the place takes a handful of rounded operations.
-                        const double allowed = 0x1p-17 + std::abs(place) * 0x1p-21;
+                        const double allowed =
+                            0x1p-17 + std::max(std::abs(place), std::abs(double{x}) / step) * 0x1p-21;
                         if (std::abs(mean - place) / allowed <= excess) continue;
                         excess = std::abs(mean - place) / allowed;
                         bias = std::abs(mean - place);
