@@ -48,6 +48,9 @@
 #include <fqt/network/summary.hpp>
 #include <fqt/quant/learned_range.hpp>
 #include <fqt/quant/asymmetric.hpp>
+#include <fqt/quant/clip_memory.hpp>
+#include <fqt/quant/clip_search.hpp>
+#include <fqt/quant/clipping.hpp>
 #include <fqt/quant/minifloat.hpp>
 #include <fqt/quant/power_of_two.hpp>
 #include <fqt/quant/pseudo_stochastic.hpp>
