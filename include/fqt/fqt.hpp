@@ -51,6 +51,7 @@
 #include <fqt/quant/clip_memory.hpp>
 #include <fqt/quant/clip_search.hpp>
 #include <fqt/quant/clipping.hpp>
+#include <fqt/quant/dorefa.hpp>
 #include <fqt/quant/minifloat.hpp>
 #include <fqt/quant/power_of_two.hpp>
 #include <fqt/quant/pseudo_stochastic.hpp>
