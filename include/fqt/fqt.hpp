@@ -27,6 +27,7 @@
 #include <fqt/kernels/unroll.hpp>
 #include <fqt/kernels/weight_gradient.hpp>
 #include <fqt/layers/batch_norm.hpp>
+#include <fqt/layers/block_rounding.hpp>
 #include <fqt/layers/chain.hpp>
 #include <fqt/layers/context.hpp>
 #include <fqt/layers/conv.hpp>
@@ -46,12 +47,14 @@
 #include <fqt/network/memory.hpp>
 #include <fqt/network/network.hpp>
 #include <fqt/network/summary.hpp>
+#include <fqt/quant/blocks.hpp>
 #include <fqt/quant/learned_range.hpp>
 #include <fqt/quant/asymmetric.hpp>
 #include <fqt/quant/clip_memory.hpp>
 #include <fqt/quant/clip_search.hpp>
 #include <fqt/quant/clipping.hpp>
 #include <fqt/quant/dorefa.hpp>
+#include <fqt/quant/mean_of.hpp>
 #include <fqt/quant/minifloat.hpp>
 #include <fqt/quant/power_of_two.hpp>
 #include <fqt/quant/pseudo_stochastic.hpp>

@@ -50,7 +50,9 @@ constexpr inferred pool_output(geometry g) {
 template <shape In, class Scheme, class Arch>
 class pool_layer : public plain_layer {
 protected:
-    using quantizer = typename product_scheme<Scheme>::activation_quantizer;
+    using activation = typename product_scheme<Scheme>::activation_quantizer;
+    // Block formats belong to contractions; a pool stores values.
+    using quantizer = std::conditional_t<is_blocked<activation>, real, activation>;
     stored_input<In, quantizer, Arch> input_{};
     path name_{};
     int number_{};

@@ -36,7 +36,9 @@ class product_layer {
     static constexpr bool integer_weight_gradient = std::same_as<weight_kind, kernels::integer>;
     // One set of codes serves both backward products where their quantizers agree.
     static constexpr bool shared_codes =
-        std::same_as<input_gradient_quantizer, weight_gradient_quantizer> && !is_real<input_gradient_quantizer>;
+        std::same_as<
+            input_gradient_quantizer,
+            weight_gradient_quantizer> && !is_real<input_gradient_quantizer> && !is_blocked<input_gradient_quantizer>;
     // Independent roundings of h that dW is averaged over.
     static constexpr int copies = dw_codes::copies;
 
@@ -56,6 +58,13 @@ class product_layer {
         std::conditional_t<std::same_as<typename forward_kernel::sums_type, simd::i32x16<Arch>>, std::int32_t, float>;
 
     static constexpr int in_size = padded_size(G.in), out_size = padded_size(G.out()), out_channels = padded(G.outputs);
+
+    // Operands in a block format are quantized into floats before they are staged.
+    static constexpr bool blocked_input = is_blocked<activation_quantizer>,
+                          blocked_dx = is_blocked<input_gradient_quantizer>,
+                          blocked_dw = is_blocked<weight_gradient_quantizer>;
+    static constexpr std::size_t rounded_bytes = sizeof(float)
+        * static_cast<std::size_t>(std::max(blocked_input ? in_size : 0, blocked_dx || blocked_dw ? out_size : 0));
 
     static constexpr std::size_t staged_bytes_of_dw =
         weight_kernel::staged_activation_bytes + weight_kernel::staged_gradient_bytes;
@@ -108,9 +117,9 @@ public:
         p.shared(forward_memory(nullptr, p.batch()).bytes);
         backward_memory memory(nullptr, p.batch());
         p.shared(memory.bytes);
-        p.scratch(forward_kernel::staged_bytes);
-        p.scratch(backward_kernel::staged_bytes);
-        p.scratch(staged_bytes_of_dw * weight_kernel::samples_at_once);
+        p.scratch(rounded_bytes + forward_kernel::staged_bytes);
+        p.scratch(rounded_bytes + backward_kernel::staged_bytes);
+        p.scratch(rounded_bytes + staged_bytes_of_dw * weight_kernel::samples_at_once);
         return view(x);
     }
 
@@ -278,7 +287,8 @@ private:
     /// What turns stored sums into real numbers.
     template <class X>
     void set_scale(const X& x, float per_unit) {
-        const float activation_step = integer_forward ? step_of(*input_.view(x).grid) : 1.0f;
+        float activation_step = 1.0f;
+        if constexpr (integer_forward) activation_step = step_of(*input_.view(x).grid);
         for (int k = 0; k < G.outputs; ++k) {
             scale_[k] = integer_forward ? product(product(weights_.step[k], activation_step), per_unit) : 1.0f;
             if (Bias && !std::isfinite(bias_[k])) passes::refuse_non_finite("a bias", name_.c_str());
@@ -291,8 +301,14 @@ private:
 
     template <class X, class Epilogue>
     void multiply(const context& c, const X& x, int n, int thread, const Epilogue& epilogue) {
-        std::byte* staged = c.scratch_of(thread);
-        forward_kernel::stage(code_source<input_type<X>>{input_.view(x), n}, staged);
+        std::byte* staged = c.scratch_of(thread) + rounded_bytes;
+        if constexpr (blocked_input) {
+            auto* rounded = reinterpret_cast<float*>(c.scratch_of(thread));
+            input_.template round<block_axis::channels>(c, x, n, stream_of(c, number_, purpose::activations), rounded);
+            forward_kernel::stage(float_source{rounded, padded(G.in.channels)}, staged);
+        } else {
+            forward_kernel::stage(code_source<input_type<X>>{input_.view(x), n}, staged);
+        }
         forward_kernel::run(staged, weights_.packed_forward, epilogue);
     }
 
@@ -302,6 +318,7 @@ private:
     struct backward_memory {
         dx_codes dx{};
         dw_codes dw{};
+        grid dx_tensor{}, dw_tensor{}; // of block formats
         float* group_sums{};
         std::byte* measuring{};
         double* reduced{};
@@ -309,8 +326,9 @@ private:
 
         constexpr backward_memory(std::byte* base, int samples) {
             carver memory(base);
-            if constexpr (!is_real<input_gradient_quantizer>) dx = dx_codes::carve(memory, samples);
-            if constexpr (!is_real<weight_gradient_quantizer> && !shared_codes) dw = dw_codes::carve(memory, samples);
+            if constexpr (!is_real<input_gradient_quantizer> && !blocked_dx) dx = dx_codes::carve(memory, samples);
+            if constexpr (!is_real<weight_gradient_quantizer> && !blocked_dw && !shared_codes)
+                dw = dw_codes::carve(memory, samples);
             if constexpr (shared_codes) dw = dx;
             group_sums = memory.take<float>(static_cast<std::size_t>(groups) * weight_kernel::sums);
             measuring =
@@ -334,7 +352,8 @@ public:
             }
         }
         constexpr bool wants_dx = X::learns, folds = wants_dx && integer_backward;
-        if constexpr (wants_dx && !is_real<input_gradient_quantizer>) {
+        if constexpr (blocked_dx || blocked_dw) fit_blocks(c, h, memory);
+        if constexpr (wants_dx && !is_real<input_gradient_quantizer> && !blocked_dx) {
             const auto stream = stream_of(c, number_, purpose::input_gradient);
             if constexpr (folds)
                 memory.dx.template encode<Arch>(c, folded<H>{h, weights_.fold}, stream, memory.measuring, dx_memory_,
@@ -342,9 +361,9 @@ public:
             else memory.dx.template encode<Arch>(c, h, stream, memory.measuring, dx_memory_, name_.c_str());
             c.watcher.see(name_.view(), "input_gradient", c.samples, memory.dx);
         }
-        if constexpr (wants_dx && is_real<input_gradient_quantizer>)
+        if constexpr (wants_dx && (is_real<input_gradient_quantizer> || blocked_dx))
             c.watcher.see(name_.view(), "input_gradient", c.samples, h);
-        if constexpr (is_real<weight_gradient_quantizer>) {
+        if constexpr (is_real<weight_gradient_quantizer> || blocked_dw) {
             c.watcher.see(name_.view(), "weight_gradient", c.samples, h);
         } else if constexpr (!(shared_codes && wants_dx)) {
             memory.dw.template encode<Arch>(c, h, stream_of(c, number_, purpose::weight_gradient), memory.measuring,
@@ -383,19 +402,42 @@ public:
     }
 
 private:
-    /// How a kernel reads sample n of h, as codes or as floats.
-    template <class Q, class Codes, class H>
-    static auto source_of(const Codes& codes, const H& h, int n) {
-        if constexpr (is_real<Q>) return lazy_source<H>{h, n};
-        else return code_source<Codes>{codes, n};
+    /// Grids of block formats for h, where their scales have two levels.
+    template <class H>
+    void fit_blocks(const context& c, const H& h, backward_memory& memory) {
+        measured_samples<measures::extremes, G.out(), Arch> found(memory.measuring, c.samples);
+        parallel_for(c.samples, c.threads, [&](int n, int) { found.measure(h, n); });
+        if (!found.all_finite(c.samples)) passes::refuse_non_finite("a gradient", name_.c_str());
+        const interval range = found.of_batch(c.samples).range;
+        if constexpr (blocked_dx) memory.dx_tensor = input_gradient_quantizer::fit(range, {});
+        if constexpr (blocked_dw) memory.dw_tensor = weight_gradient_quantizer::fit(range, {});
+    }
+
+    /// Calls stage(source) with how a kernel reads sample n of h for a product that contracts along Axis: as codes, or
+    /// as floats, which block formats leave in `rounded`.
+    template <class Q, block_axis Axis, class Codes, class H, class Stage>
+    void stage_h(const context& c, const Codes& codes, const grid& tensor, purpose use, const H& h, int n,
+                 float* rounded, Stage&& stage) {
+        if constexpr (is_real<Q>) {
+            stage(lazy_source<H>{h, n});
+        } else if constexpr (is_blocked<Q>) {
+            block_rounding<Q, Axis, G.out(), Arch>::round(h, n, tensor, stream_of(c, number_, use),
+                                                          c.first_sample + static_cast<std::uint32_t>(n), rounded);
+            stage(float_source{rounded, out_channels});
+        } else {
+            stage(code_source<Codes>{codes, n});
+        }
     }
 
     /// dX of one sample, plus what is to be added to it.
     template <class H, class Plus>
     void input_gradient(const context& c, const H& h, const Plus& plus, const backward_memory& memory,
                         gradient_type* dx, int n, int thread) {
-        std::byte* staged = c.scratch_of(thread);
-        backward_kernel::stage(source_of<input_gradient_quantizer>(memory.dx, h, n), staged);
+        auto* rounded = reinterpret_cast<float*>(c.scratch_of(thread));
+        std::byte* staged = c.scratch_of(thread) + rounded_bytes;
+        stage_h<input_gradient_quantizer, block_axis::channels>(
+            c, memory.dx, memory.dx_tensor, purpose::input_gradient, h, n, rounded,
+            [&](const auto& source) { backward_kernel::stage(source, staged); });
         floats<Arch> scale(1.0f);
         if constexpr (integer_backward) scale = floats<Arch>(memory.dx.step_of(n));
         const auto write = [=](int p, int b, auto sums) __attribute__((always_inline)) {
@@ -413,7 +455,8 @@ private:
         float* of_group = memory.group_sums + static_cast<std::size_t>(group) * weight_kernel::sums;
         const int first = c.samples * group / groups, last = c.samples * (group + 1) / groups;
         if (first == last || !weight_kernel::writes_all_sums) std::fill_n(of_group, weight_kernel::sums, 0.0f);
-        std::byte* staged = c.scratch_of(thread);
+        auto* rounded = reinterpret_cast<float*>(c.scratch_of(thread));
+        std::byte* staged = c.scratch_of(thread) + rounded_bytes;
         for (int n = first; n < last; n += weight_kernel::samples_at_once) {
             typename weight_kernel::sample samples[weight_kernel::samples_at_once];
             const int count = std::min(weight_kernel::samples_at_once, last - n);
@@ -421,10 +464,10 @@ private:
                 for (int i = 0; i < count; ++i) {
                     std::byte* activation = staged + static_cast<std::size_t>(i) * staged_bytes_of_dw;
                     std::byte* gradient = activation + weight_kernel::staged_activation_bytes;
-                    if (copy == 0)
-                        weight_kernel::stage_activation(code_source<input_type<X>>{input_.view(x), n + i},
-                                                        !X::nonnegative, activation);
-                    stage_gradient(memory.dw, copy, h, n + i, gradient);
+                    if (copy == 0) stage_activation(c, x, n + i, rounded, activation);
+                    stage_h<weight_gradient_quantizer, block_axis::pixels>(
+                        c, memory.dw.copy(copy), memory.dw_tensor, purpose::weight_gradient, h, n + i, rounded,
+                        [&](const auto& source) { weight_kernel::stage_gradient(source, gradient); });
                     samples[i] = {activation, gradient, 1.0f};
                     if constexpr (integer_weight_gradient) samples[i].scale = memory.dw.step_of(n + i);
                 }
@@ -432,17 +475,22 @@ private:
             }
         }
     }
-    template <class H>
-    static void stage_gradient(const dw_codes& codes, int copy, const H& h, int n, std::byte* to) {
-        if constexpr (is_real<weight_gradient_quantizer>) weight_kernel::stage_gradient(lazy_source<H>{h, n}, to);
-        else weight_kernel::stage_gradient(code_source<dw_codes>{codes.copy(copy), n}, to);
+    template <class X>
+    void stage_activation(const context& c, const X& x, int n, float* rounded, std::byte* to) {
+        if constexpr (blocked_input) {
+            input_.template round<block_axis::pixels>(c, x, n, stream_of(c, number_, purpose::activations), rounded);
+            weight_kernel::stage_activation(float_source{rounded, padded(G.in.channels)}, !X::nonnegative, to);
+        } else {
+            weight_kernel::stage_activation(code_source<input_type<X>>{input_.view(x), n}, !X::nonnegative, to);
+        }
     }
 
     /// dW from the groups' sums, and what turns them into real numbers: the activations' step, the channel's step of h,
     /// and, where h had the weight scale folded in, one over that.
     template <bool Folded, class X>
     void finish_weight_gradient(const context& c, const X& x, const backward_memory& memory) {
-        const float activation_step = integer_weight_gradient ? step_of(*input_.view(x).grid) : 1.0f;
+        float activation_step = 1.0f;
+        if constexpr (integer_weight_gradient) activation_step = step_of(*input_.view(x).grid);
         float factor[out_channels]{};
         for (int k = 0; k < G.outputs; ++k) {
             factor[k] = activation_step;

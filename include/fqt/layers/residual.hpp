@@ -156,11 +156,14 @@ struct residual_spec : spec {
         using input_quantizer = typename product_scheme<first_product>::activation_quantizer;
         using residual_type = typename Scheme::residual_type;
         using gradient_type = typename Scheme::gradient_type;
+        // Block formats are not stored: each product quantizes values along its own contraction.
+        static constexpr bool stores_codes = starts_with_product && !is_blocked<input_quantizer>;
 
         typename Body::template layer<In, body_scheme, Arch> body_{};
         typename Shortcut::template layer<In, placed<typename Scheme::base, false, false>, Arch> shortcut_{};
-        stored_input<In, input_quantizer, Arch> codes_{}; // where a product reads x
-        residual_type* values_{};                         // where it does not
+        stored_input<In, std::conditional_t<stores_codes, input_quantizer, real>, Arch>
+            codes_{};             // where a product reads x
+        residual_type* values_{}; // where it does not
         interval* measured_{};
         path name_{};
         int number_{};
@@ -170,14 +173,14 @@ struct residual_spec : spec {
         template <class X>
         constexpr auto stored(const X& x) const {
             if constexpr (is_stored<X>) return x;
-            else if constexpr (starts_with_product) return codes_.view(x);
+            else if constexpr (stores_codes) return codes_.view(x);
             else return stored_values<In, residual_type>{values_, measured_};
         }
 
     public:
         template <class X>
         constexpr auto plan(planner& p, const X& x, int depth) {
-            if constexpr (!is_stored<X> && starts_with_product) {
+            if constexpr (!is_stored<X> && stores_codes) {
                 codes_.template plan<X>(p);
             } else if constexpr (!is_stored<X>) {
                 p.saved(values_, padded_size(In));
@@ -232,7 +235,7 @@ struct residual_spec : spec {
         }
         template <class X>
         auto forward(const context& c, const X& x) {
-            if constexpr (!is_stored<X> && starts_with_product)
+            if constexpr (!is_stored<X> && stores_codes)
                 codes_.forward(c, x, stream_of(c, number_, purpose::activations), name_);
             else if constexpr (!is_stored<X>) store_values(c, x);
             const auto s = stored(x);
@@ -242,7 +245,7 @@ struct residual_spec : spec {
         }
         template <unsigned Held, class X>
         auto infer(const context& c, const X& x) {
-            if constexpr (!is_stored<X> && starts_with_product)
+            if constexpr (!is_stored<X> && stores_codes)
                 codes_.infer(c, x, stream_of(c, number_, purpose::activations), name_);
             else if constexpr (!is_stored<X>) store_values(c, x);
             const auto s = stored(x);
@@ -267,7 +270,7 @@ struct residual_spec : spec {
             description d{name_, "residual", In, out, {}, 0, 0, 0};
             if constexpr (is_stored<X>) {
                 std::snprintf(d.formats, sizeof d.formats, "input shared, sum in registers");
-            } else if constexpr (starts_with_product) {
+            } else if constexpr (stores_codes) {
                 d.saved_bytes = decltype(codes_)::template bytes<X>();
                 std::snprintf(d.formats, sizeof d.formats, "input %d bits, sum in registers", bits_of<input_quantizer>);
             } else {
@@ -304,7 +307,7 @@ struct residual_spec : spec {
         /// Where x was clipped as it was stored, the gradient stops; `plus` comes from elsewhere and does not.
         template <unsigned Held, class X, class G, class Plus>
         auto backward_through_codes(const context& c, const X& x, const G& g, const Plus& plus) {
-            if constexpr (!is_stored<X> && starts_with_product && decltype(codes_)::template changes_gradient<X>) {
+            if constexpr (!is_stored<X> && stores_codes && decltype(codes_)::template changes_gradient<X>) {
                 const auto by_codes = backward_stored<Held | Plus::slots>(c, stored(x), g, nothing{});
                 return add(codes_.backward(c, x, by_codes), plus);
             } else {

@@ -7,6 +7,7 @@
 // Where the range rule clips, the gradient passes only where a value lay inside (the straight-through estimator); where
 // the range is learnt, its slope is summed in a pass of its own.
 
+#include <fqt/layers/block_rounding.hpp>
 #include <fqt/layers/layer.hpp>
 #include <fqt/layers/measuring.hpp>
 #include <fqt/layers/passes.hpp>
@@ -43,10 +44,19 @@ class stored_input {
     float* memory_{};  // of the range rule
     float *learned_{}, *learned_gradient_{};
 
+    static constexpr bool takes_no_negatives = [] {
+        if constexpr (requires { range_rule::nonnegative; }) return range_rule::nonnegative;
+        else return false;
+    }();
+    // A grid may end before its range does: powers of two.
+    static constexpr bool grid_clips = [] {
+        if constexpr (requires { Quantizer::clips; }) return Quantizer::clips;
+        else return false;
+    }();
     template <class X>
     static constexpr bool reuses = is_coded_by<X, Quantizer>;
     template <class X>
-    static constexpr bool clips = !reuses<X> && rule::clips;
+    static constexpr bool clips = !reuses<X> && (rule::clips || grid_clips);
 
 public:
     template <class X>
@@ -54,6 +64,9 @@ public:
 
     template <class X>
     constexpr void plan(planner& p) {
+        static_assert(!takes_no_negatives || X::nonnegative,
+                      "fqt: scheme.activation is for inputs that cannot be negative, and a layer's input can be: put a "
+                      "relu before it, or give it another scheme: with<scheme>(layer)");
         if constexpr (!reuses<X>) {
             p.persistent(grid_, 1);
             p.persistent(clip_, 1);
@@ -203,6 +216,11 @@ private:
     void fit(const X& x, interval range) {
         *clip_ = range;
         *grid_ = Quantizer::fit(range, limits_for(x));
+        if constexpr (grid_clips) *clip_ = {end_of_grid(limits_for(x).low), end_of_grid(limits_for(x).high)};
+    }
+    float end_of_grid(int code) const {
+        return floats<arch::generic>(Quantizer::decode(floats<arch::generic>(static_cast<float>(code)), *grid_))
+            .lane(0);
     }
     template <class X>
     type<X> encode(const context& c, const X& x, const random_stream& stream) {
@@ -233,6 +251,83 @@ private:
         for (int n = 0; n < c.samples; ++n) total += of_sample[n];
         const double count = static_cast<double>(c.samples) * Shape.size();
         *learned_gradient_ = static_cast<float>(product(total, range_rule::gradient_scale(count, limits_for(x))));
+    }
+};
+
+/// An input in a block format is not stored: every product quantizes it anew, along its own contraction.
+template <shape Shape, class Quantizer, class Arch>
+    requires(is_blocked<Quantizer>)
+class stored_input<Shape, Quantizer, Arch> {
+    static constexpr bool two_levels = Quantizer::has_two_levels;
+    using measured = measured_samples<measures::extremes, Shape, Arch>;
+    grid* grid_{};   // of the tensor
+    float* range_{}; // running largest magnitude, whether it was ever set
+
+public:
+    template <class X>
+    using type = X;
+
+    template <class X>
+    constexpr void plan(planner& p) {
+        p.persistent(grid_, 1);
+        if (two_levels) p.persistent(range_, 2);
+        p.shared(measured::bytes(p.batch()));
+    }
+    template <class F>
+    void each_parameter(F&&, const path&) {}
+    template <class F>
+    void each_state(F&& f, const path& name) {
+        if (two_levels) f(state{name / "range", {range_, 2}});
+    }
+    template <class X>
+    static constexpr std::size_t bytes() {
+        return 0;
+    }
+    template <class X>
+    static constexpr bool changes_gradient = false;
+
+    template <class X>
+    constexpr X view(const X& x) const {
+        return x;
+    }
+
+    template <class X>
+    void prepare_forward(const context& c, const X& x, const path& name) {
+        if constexpr (two_levels) {
+            const float most = magnitude(c, x, name);
+            range_[0] = std::fma(range_[1] > 0 ? c.momentum : 1.0f, most - range_[0], range_[0]);
+            range_[1] = 1;
+            *grid_ = Quantizer::fit({-most, most}, {});
+        }
+    }
+    template <class X>
+    void prepare_infer(const X&, const path& name) {
+        if constexpr (two_levels) {
+            if (!(range_[1] > 0))
+                fail("layer '%s' has no range yet, so it cannot be evaluated; train at least one step or load a "
+                     "trained state",
+                     name.c_str());
+            *grid_ = Quantizer::fit({-range_[0], range_[0]}, {});
+        }
+    }
+    /// Sample n along an axis, quantized and decoded, into padded_size(Shape) floats.
+    template <block_axis Axis, class X>
+    void round(const context& c, const X& x, int n, const random_stream& stream, float* to) const {
+        block_rounding<Quantizer, Axis, Shape, Arch>::round(x, n, *grid_, stream,
+                                                            c.first_sample + static_cast<std::uint32_t>(n), to);
+    }
+    template <class X>
+    void encode_sample(const context&, const X&, int, const random_stream&, float*) {}
+    template <class X>
+    void finish(const context&, const X&, const float*) {}
+
+private:
+    template <class X>
+    static float magnitude(const context& c, const X& x, const path& name) {
+        measured found(c.shared, c.samples);
+        parallel_for(c.samples, c.threads, [&](int n, int) { found.measure(x, n); });
+        if (!found.all_finite(c.samples)) passes::refuse_non_finite("the input", name.c_str());
+        return found.of_batch(c.samples).range.magnitude();
     }
 };
 

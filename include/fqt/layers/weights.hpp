@@ -6,6 +6,7 @@
 
 #include <fqt/kernels/forward.hpp>
 #include <fqt/kernels/input_gradient.hpp>
+#include <fqt/layers/block_rounding.hpp>
 #include <fqt/layers/layer.hpp>
 #include <fqt/layers/passes.hpp>
 
@@ -55,7 +56,7 @@ struct weights {
     constexpr void plan(planner& p, bool learns) {
         p.persistent(value, G.weights());
         p.persistent(gradient, G.weights());
-        if (!is_real<quantizer>) p.persistent(code, G.weights());
+        if (!is_real<quantizer> && !is_blocked<quantizer>) p.persistent(code, G.weights());
         p.persistent(step, padded(G.outputs));
         p.persistent(fold, padded(G.outputs));
         p.persistent(norm, padded(G.outputs));
@@ -69,7 +70,7 @@ struct weights {
         p.persistent(packed_value_, G.weights());
         p.persistent(packed_forward, static_cast<int>(forward_kernel::packed_bytes));
         if (learns) p.persistent(packed_backward, static_cast<int>(backward_kernel::packed_bytes));
-        if (decodes) p.shared(sizeof(float) * static_cast<std::size_t>(G.weights()));
+        if (decodes) p.shared((is_blocked<quantizer> ? 2 : 1) * sizeof(float) * static_cast<std::size_t>(G.weights()));
     }
 
     /// He initialisation: uniform with variance 2 / fan-in (He, Zhang, Ren, Sun 2015, eq. 10).
@@ -146,13 +147,21 @@ private:
         if constexpr (transforms) quantizer::transform({value, G.weights()}, {transformed_, G.weights()});
         parallel_for(G.outputs, threads, [&](int k, int) { measure(k); });
         fit(name, remembered);
+        const random_stream stream = stream_of(c, layer, purpose::weights);
+        auto* decoded = reinterpret_cast<float*>(c.shared);
         if constexpr (is_real<quantizer>) {
-            pack(value, signed_activations, learns, threads);
+            pack(value, value, signed_activations, learns, threads);
+        } else if constexpr (is_blocked<quantizer>) {
+            // Once along each contraction.
+            using rounding = block_weight_rounding<quantizer, G>;
+            float* for_backward = is_tiled<quantizer> ? decoded : decoded + G.weights();
+            rounding::round(value_to_quantize(), false, grid_[0], stream, threads, decoded);
+            if (learns && !is_tiled<quantizer>)
+                rounding::round(value_to_quantize(), true, grid_[0], stream, threads, for_backward);
+            pack(decoded, for_backward, signed_activations, learns, threads);
         } else {
-            auto* decoded = reinterpret_cast<float*>(c.shared);
-            const random_stream stream = stream_of(c, layer, purpose::weights);
             parallel_for(G.outputs, threads, [&](int k, int) { encode(k, stream, decoded); });
-            pack(decoded, signed_activations, learns, threads);
+            pack(decoded, decoded, signed_activations, learns, threads);
         }
     }
 
@@ -236,14 +245,15 @@ private:
         }
     }
 
-    void pack(const float* decoded, bool signed_activations, bool learns, int threads) {
+    // Packs codes where a product runs on them, else the decoded weights that are given for it.
+    void pack(const float* for_forward, const float* for_backward, bool signed_activations, bool learns, int threads) {
         constexpr bool signed_gradients = true;
-        const auto values = [&]<bool Integer>(std::bool_constant<Integer>) {
+        const auto values = [&]<bool Integer>(std::bool_constant<Integer>, const float* decoded) {
             if constexpr (Integer) return code;
             else return decoded;
         };
-        const auto forward = values(std::bool_constant<integer_forward>{});
-        const auto backward = values(std::bool_constant<integer_backward>{});
+        const auto forward = values(std::bool_constant<integer_forward>{}, for_forward);
+        const auto backward = values(std::bool_constant<integer_backward>{}, for_backward);
         const int backward_parts = learns ? backward_kernel::parts : 0;
         parallel_for(forward_kernel::parts + backward_parts, threads, [&](int part, int) {
             if (part < forward_kernel::parts) forward_kernel::pack(forward, signed_activations, part, packed_forward);

@@ -36,11 +36,11 @@ struct learned_step {
 /// weights.
 struct clipped_activation {
     static constexpr const char* name = "clipped activation";
-    static constexpr bool learned = true;
+    static constexpr bool learned = true, nonnegative = true;
     static float initial(const measurement& m, code_limits) {
         return m.range.magnitude() > 0 ? m.range.magnitude() : 1.0f;
     }
-    static auto slope(auto x, auto, auto c) { return where(abs(x) < c, 0.0f, where(x < 0.0f, -1.0f, 1.0f)); }
+    static auto slope(auto x, auto, auto c) { return where(x < c, decltype(x)(0.0f), 1.0f); }
     static double gradient_scale(double, code_limits) { return 1; }
 };
 

@@ -161,7 +161,7 @@ public:
     /// Bits that a code takes in memory, and whether it is stored with a sign.
     static constexpr int stored_bits = bits < 2 ? 2 : bits;
     static constexpr bool stored_signed(bool is_signed) { return limits(is_signed).low < 0; }
-    /// How many independent roundings of a gradient a weight gradient is averaged over (averaged.hpp).
+    /// How many independent roundings of a gradient a weight gradient is averaged over (mean_of.hpp).
     static constexpr int copies = copies_of();
 
     static_assert(is_real || (bits >= 1 && bits <= 8), "fqt: a quantizer's bits are 1 to 8");

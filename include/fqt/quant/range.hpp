@@ -11,6 +11,7 @@
 //   initial(m, limits)        what it begins with, from moments
 //   slope(x, xhat, c)         d xhat / d c, in lanes, for a value x that was quantized to xhat
 //   gradient_scale(n, limits) a factor of the gradient of c, for n values
+// A rule that says `nonnegative = true` is for tensors that cannot be negative.
 
 #include <fqt/simd/lanes.hpp>
 

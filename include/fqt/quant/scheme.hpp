@@ -3,13 +3,16 @@
 // A scheme names the format of every tensor that crosses a pass. Nothing else in the library decides a precision.
 
 #include <fqt/core/half.hpp>
+#include <fqt/quant/blocks.hpp>
 #include <fqt/quant/quantizer.hpp>
 
 namespace fqt {
 
-/// The first and the last product of a network use 8 bits wherever the scheme says `symmetric` with fewer; quantizers
-/// of your own stay as they are.
+/// The first and the last product of a network use 8 bits and the whole range wherever the scheme says `symmetric`;
+/// quantizers of other kinds stay as they are.
 struct eight_bit_edges {};
+/// The first and the last product are not quantized, as in most papers.
+struct float_edges {};
 /// The first and the last product use the scheme as it is.
 struct uniform_edges {};
 
@@ -23,7 +26,7 @@ struct uniform_edges {};
 ///   sums             what a product leaves (binary16, or float); range proved by types, no grid
 ///   gradient         the gradient between layers (bfloat16, or float)
 ///   residual         a residual sum that no product reads as codes (binary16, bfloat16, or float)
-///   edges            eight_bit_edges or uniform_edges
+///   edges            eight_bit_edges, float_edges or uniform_edges
 template <class Weight, class Activation, class InputGradient = real, class WeightGradient = InputGradient,
           class Sums = binary16, class Gradient = bfloat16, class Residual = binary16, class Edges = eight_bit_edges>
 struct scheme {
@@ -51,8 +54,11 @@ struct scheme {
     static_assert(quantizer<WeightGradient>, "fqt: scheme.weight_gradient is not a quantizer");
     static_assert(!has_granularity<Weight, per_sample>,
                   "fqt: scheme.weight is per sample, but weights have no samples; use per_channel or per_tensor");
-    static_assert(has_granularity<Activation, per_tensor>,
+    static_assert(has_granularity<Activation, per_tensor> || is_blocked<Activation>,
                   "fqt: scheme.activation has several grids, which do not factor out of the products; use per_tensor");
+    static_assert(quantizer_traits<InputGradient>::copies == 1 && quantizer_traits<Weight>::copies == 1
+                      && quantizer_traits<Activation>::copies == 1,
+                  "fqt: mean_of<N, quantizer> averages weight gradients; use it for scheme.weight_gradient alone");
     static_assert(
         !has_granularity<InputGradient, per_channel>,
         "fqt: scheme.input_gradient is per channel, which does not factor out of the sum over channels in dX; "
@@ -86,7 +92,7 @@ struct at_least_eight_bits {
 };
 template <int Bits, class Rounding, class Granularity, class Range>
 struct at_least_eight_bits<symmetric<Bits, Rounding, Granularity, Range>> {
-    using type = symmetric<8, Rounding, Granularity, Range>;
+    using type = symmetric<8, Rounding, Granularity>;
 };
 
 template <class S, class Edges = typename S::edges_type>
@@ -100,6 +106,12 @@ struct edge_scheme<S, eight_bit_edges> {
     using type = scheme<wide<typename S::weight_quantizer>, wide<typename S::activation_quantizer>,
                         wide<typename S::input_gradient_quantizer>, wide<typename S::weight_gradient_quantizer>,
                         typename S::sums_type, typename S::gradient_type, typename S::residual_type, uniform_edges>;
+};
+
+template <class S>
+struct edge_scheme<S, float_edges> {
+    using type = scheme<real, real, real, real, typename S::sums_type, typename S::gradient_type,
+                        typename S::residual_type, uniform_edges>;
 };
 
 } // namespace detail
