@@ -35,6 +35,7 @@
 #include <fqt/layers/layer.hpp>
 #include <fqt/layers/lazy.hpp>
 #include <fqt/layers/measuring.hpp>
+#include <fqt/layers/normalization.hpp>
 #include <fqt/layers/observer.hpp>
 #include <fqt/layers/passes.hpp>
 #include <fqt/layers/planner.hpp>

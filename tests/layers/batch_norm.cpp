@@ -32,7 +32,7 @@ numbers random_numbers(int count, float mean, float sigma, std::uint32_t stream)
 template <shape S, class Rectifier = fqt::unrectified>
 struct normalization {
     using input = fqt::plain<S>;
-    fqt::batch_norm_layer<S, Rectifier, void, fqt::arch::best> layer{};
+    fqt::batch_norm_layer<S, Rectifier, fqt::standard, void, fqt::arch::best> layer{};
     std::vector<double> persistent, shared; // doubles, for their alignment
     fqt::context c{};
     int products = 0, normalizations = 0;

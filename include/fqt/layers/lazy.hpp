@@ -302,7 +302,41 @@ struct normalized_gradient {
     }
 };
 
-/// g times a number per channel: the weight scale that is folded into a gradient before it is quantized.
+/// What x gives to a gradient where it is at the least or greatest unit of its channel; zero elsewhere.
+template <class X>
+struct at_extremes {
+    static constexpr shape dims = X::dims;
+    static constexpr unsigned slots = 0;
+    X x;
+    const float *low, *high, *at_low, *at_high;
+
+    template <class Arch>
+    floats<Arch> load(int n, int p, int b) const {
+        const auto u = units_of<Arch>(x, n, p, b);
+        const auto of = [&](const float* v) __attribute__((always_inline)) {
+            return floats<Arch>::load(v + b * lanes);
+        };
+        return where(u == of(high), of(at_high), 0.0f) + where(u == of(low), of(at_low), 0.0f);
+    }
+};
+
+/// What x gives to a gradient by the side of its channel's centre on which it is: c above, -c below, 0 at the centre.
+template <class X>
+struct by_side {
+    static constexpr shape dims = X::dims;
+    static constexpr unsigned slots = 0;
+    X x;
+    const float *centre, *c;
+
+    template <class Arch>
+    floats<Arch> load(int n, int p, int b) const {
+        const auto u = units_of<Arch>(x, n, p, b), m = floats<Arch>::load(centre + b * lanes),
+                   v = floats<Arch>::load(c + b * lanes);
+        return where(u > m, v, where(u < m, -v, 0.0f));
+    }
+};
+
+/// g times a number per channel: a gain, or the weight scale that is folded into a gradient before it is quantized.
 template <class G>
 struct folded {
     static constexpr shape dims = G::dims;

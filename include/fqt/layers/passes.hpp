@@ -228,41 +228,50 @@ inline void add_moments(int samples, int padded_channels, const std::byte* place
     }
 }
 
-/// Sums over the batch of g and of g times the units of x, per channel: what batch normalization and biases need. Uses
-/// shared memory of `reduce_bytes` a sample; results in sums[0 .. padded) and sums[padded .. 2 padded).
-constexpr std::size_t reduce_bytes(int channels) {
-    return static_cast<std::size_t>(padded(channels)) * 2 * sizeof(double);
+/// Bytes of `context::shared` that `reduce` takes for one sample.
+constexpr std::size_t reduce_bytes(int channels, int sums = 2) {
+    return static_cast<std::size_t>(padded(channels)) * static_cast<std::size_t>(sums) * sizeof(double);
 }
 
-template <class Arch, class X, class G>
-void reduce_gradient(const context& c, const X& x, const G& g, std::byte* shared, double* sums) {
-    constexpr int channels = padded(G::dims.channels);
+/// `Sums` sums over the batch, per channel: add(sum, n, p, b) adds to each sum[s] what block b of a pixel gives to it.
+/// Results in sums[s * padded + channel].
+template <class Arch, shape Shape, int Sums, class Add>
+void reduce(const context& c, std::byte* shared, double* sums, const Add& add) {
+    constexpr int channels = padded(Shape.channels);
+    constexpr int together = Sums > 2 ? std::min(2, blocks_together<Shape>) : blocks_together<Shape>;
     auto* partial = reinterpret_cast<double*>(shared);
-    constexpr int together = blocks_together<G::dims>;
     parallel_for(c.samples, c.threads, [&](int n, int) {
-        double* of_sample = partial + static_cast<std::size_t>(n) * 2 * static_cast<std::size_t>(channels);
-        const G gradient = g;
-        const X values = x;
-        for (int first = 0; first < blocks(G::dims.channels); first += together) {
-            simd::f64x16<Arch> sum[together], with_units[together];
+        double* of_sample = partial + static_cast<std::size_t>(n) * Sums * static_cast<std::size_t>(channels);
+        const Add own = add;
+        for (int first = 0; first < blocks(Shape.channels); first += together) {
+            simd::f64x16<Arch> sum[together][Sums];
             kernels::unroll<together>([&](auto i) __attribute__((always_inline)) {
-                sum[i] = with_units[i] = simd::f64x16<Arch>::zero();
+                kernels::unroll<Sums>([&](auto s)
+                                          __attribute__((always_inline)) { sum[i][s] = simd::f64x16<Arch>::zero(); });
             });
-            for (int p = 0; p < G::dims.pixels(); ++p)
-                kernels::unroll<together>([&](auto i) __attribute__((always_inline)) {
-                    const auto v = gradient.template load<Arch>(n, p, first + i);
-                    sum[i].add(v);
-                    with_units[i].add_product(v, units_of<Arch>(values, n, p, first + i));
-                });
+            for (int p = 0; p < Shape.pixels(); ++p)
+                kernels::unroll<together>([&](auto i) __attribute__((always_inline)) { own(sum[i], n, p, first + i); });
             kernels::unroll<together>([&](auto i) __attribute__((always_inline)) {
-                sum[i].store(of_sample + (first + i) * lanes);
-                with_units[i].store(of_sample + channels + (first + i) * lanes);
+                kernels::unroll<Sums>([&](auto s) __attribute__((always_inline)) {
+                    sum[i][s].store(of_sample + s * channels + (first + i) * lanes);
+                });
             });
         }
     });
-    std::fill_n(sums, 2 * channels, 0.0);
-    for (int n = 0; n < c.samples; ++n, partial += 2 * channels)
-        for (int i = 0; i < 2 * channels; ++i) sums[i] += partial[i];
+    std::fill_n(sums, Sums * channels, 0.0);
+    for (int n = 0; n < c.samples; ++n, partial += Sums * channels)
+        for (int i = 0; i < Sums * channels; ++i) sums[i] += partial[i];
+}
+
+/// The sums of g and of g times the units of x: what batch normalization and biases need.
+template <class Arch, class X, class G>
+void reduce_gradient(const context& c, const X& x, const G& g, std::byte* shared, double* sums) {
+    reduce<Arch, G::dims, 2>(
+        c, shared, sums, [ x, g ](auto& sum, int n, int p, int b) __attribute__((always_inline)) {
+            const auto v = g.template load<Arch>(n, p, b);
+            sum[0].add(v);
+            sum[1].add_product(v, units_of<Arch>(x, n, p, b));
+        });
 }
 
 } // namespace fqt::passes
