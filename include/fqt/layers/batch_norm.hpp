@@ -119,6 +119,16 @@ public:
     float penalty() const { return penalty_; }
     const path& name() const { return name_; }
 
+    template <class F, class X>
+    auto describe(F&& f, const X& x) {
+        description d{name_, "batch_norm", In, In, {}, 2 * channels, 0, 0};
+        constexpr bool is_standard = std::same_as<Normalization, standard>;
+        std::snprintf(d.formats, sizeof d.formats, "%s%sstatistics fp32, sums fp64, rectifier %s",
+                      is_standard ? "" : traits::name, is_standard ? "" : ", ", rectifier_name());
+        f(d);
+        return view(x);
+    }
+
     // ---- forward ----
 
     template <class X>
@@ -181,9 +191,9 @@ private:
                 statistics.deviation = product(deviations_[k] / count, std::abs(unit));
             const sigma_squared square = Normalization::of(statistics);
             const double exact = std::sqrt(square.value + double{epsilon}), sigma = traits::sigma(exact);
-            if (!(sigma > 0))
-                fail("sigma of layer '%s' is %g by its policy '%s'; it must be > 0", name_.c_str(), sigma,
-                     traits::name);
+            if (!(sigma > 0 && std::isfinite(sigma)))
+                fail("sigma of layer '%s' is %g by its policy '%s'; it must be positive and finite", name_.c_str(),
+                     sigma, traits::name);
             mean_[k] = mean;
             inverse_[k] = unit / sigma;
             sigma_[k] = static_cast<float>(sigma);
@@ -321,30 +331,37 @@ private:
         }
     }
 
+    /// What a pixel gives to the sums; xhat is nothing where it is not rounded.
+    template <class X, class G, class Xhat>
+    struct summands {
+        X x;
+        G g;
+        Xhat xhat;
+        const float *low, *high;
+
+        FQT_INLINE void operator()(auto& sum, int n, int p, int b) const {
+            const auto v = g.template load<Arch>(n, p, b), u = units_of<Arch>(x, n, p, b);
+            sum[0].add(v);
+            sum[1].add_product(v, u);
+            if constexpr (traits::has_steps) sum[of_xhat].add_product(v, xhat.template load<Arch>(n, p, b));
+            if constexpr (traits::uses_range) {
+                const floats<Arch> one(1.0f), zero(0.0f);
+                sum[of_low].add(where(u == floats<Arch>::load(low + b * lanes), one, zero));
+                sum[of_low + 1].add(where(u == floats<Arch>::load(high + b * lanes), one, zero));
+            }
+        }
+    };
     /// The sums that the coefficients are made of.
     template <class X, class G>
     void reduce_gradient(const context& c, const X& x, const G& g) {
-        if constexpr (sums == 2) {
-            passes::reduce_gradient<Arch>(c, x, g, c.shared, reduced_);
-        } else {
-            const auto xhat = [&] {
-                if constexpr (traits::has_steps) return stepped_xhat(x);
-                else return nothing{};
-            }();
-            const auto add = [ x, g, xhat, low = low_, high = high_ ](auto& sum, int n, int p, int b)
-                __attribute__((always_inline)) {
-                const auto v = g.template load<Arch>(n, p, b), u = units_of<Arch>(x, n, p, b);
-                sum[0].add(v);
-                sum[1].add_product(v, u);
-                if constexpr (traits::has_steps) sum[of_xhat].add_product(v, xhat.template load<Arch>(n, p, b));
-                if constexpr (traits::uses_range) {
-                    const floats<Arch> one(1.0f), zero(0.0f);
-                    sum[of_low].add(where(u == floats<Arch>::load(low + b * lanes), one, zero));
-                    sum[of_low + 1].add(where(u == floats<Arch>::load(high + b * lanes), one, zero));
-                }
-            };
-            passes::reduce<Arch, In, sums>(c, c.shared, reduced_, add);
-        }
+        const auto xhat = [&] {
+            if constexpr (traits::has_steps) return stepped_xhat(x);
+            else return nothing{};
+        }();
+        if constexpr (sums == 2) passes::reduce_gradient<Arch>(c, x, g, c.shared, reduced_);
+        else
+            passes::reduce<Arch, In, sums>(
+                c, c.shared, reduced_, summands<X, G, std::remove_const_t<decltype(xhat)>>{x, g, xhat, low_, high_});
     }
     /// The sum of g xhat, xhat before it is rounded.
     double sum_with_xhat(int k) const {
@@ -366,17 +383,6 @@ private:
     static const char* rectifier_name() {
         if constexpr (requires { Rectifier::name; }) return Rectifier::name;
         else return "own";
-    }
-
-public:
-    template <class F, class X>
-    auto describe(F&& f, const X& x) {
-        description d{name_, "batch_norm", In, In, {}, 2 * channels, 0, 0};
-        constexpr bool is_standard = std::same_as<Normalization, standard>;
-        std::snprintf(d.formats, sizeof d.formats, "%s%sstatistics fp32, sums fp64, rectifier %s",
-                      is_standard ? "" : traits::name, is_standard ? "" : ", ", rectifier_name());
-        f(d);
-        return view(x);
     }
 };
 

@@ -66,7 +66,7 @@ struct range_norm {
 };
 
 /// The mean absolute deviation: sqrt(S) = sqrt(pi / 2) mean|x - mean|, which is sigma where x is Gaussian (Wu et al.
-/// 2018, L1BN; ShiftQuant, second hand). The gradient is exact.
+/// 2018, from memory; ShiftQuant, second hand). The gradient is exact.
 struct l1_norm {
     static constexpr const char* name = "l1_norm";
     static constexpr bool uses_deviation = true;
@@ -117,11 +117,11 @@ struct normalization_traits {
         else return true;
     }();
     static constexpr bool uses_range = [] {
-        if constexpr (requires { N::uses_range; }) return bool{N::uses_range};
+        if constexpr (requires { N::uses_range; }) return of_batch && bool{N::uses_range};
         else return false;
     }();
     static constexpr bool uses_deviation = [] {
-        if constexpr (requires { N::uses_deviation; }) return bool{N::uses_deviation};
+        if constexpr (requires { N::uses_deviation; }) return of_batch && bool{N::uses_deviation};
         else return false;
     }();
     static constexpr bool has_steps = requires { typename N::steps; };
