@@ -137,10 +137,10 @@ struct pair_of {
     std::vector<float> images(int count, std::uint32_t step) const {
         return twin::random_floats(count * network::input.size(), -1.0f, 1.5f, 20 + step);
     }
-    /// One sample has no gradient: its grid has a step of 0.
+    /// The second sample, if there is one, has no gradient: its grid has a step of 0.
     std::vector<float> by_logits(std::uint32_t step) const {
         auto g = twin::random_floats(o.samples * network::output.size(), -0.5f, 0.5f, 30 + step);
-        std::fill_n(g.begin() + network::output.size(), network::output.size(), 0.0f);
+        if (o.samples > 1) std::fill_n(g.begin() + network::output.size(), network::output.size(), 0.0f);
         return g;
     }
     /// v = 0.9 v + g + 0.01 w, w = w - 0.05 v, for both.
