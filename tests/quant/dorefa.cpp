@@ -34,7 +34,7 @@ static_assert(fqt::range_traits<fqt::sign_of<>::range>::needs == fqt::measures::
 
 TEST_CASE("levels are m (2 q + 1) / (2^k - 1) where signed, and m q / (2^k - 1) where not") {
     for_every_width<fqt::nearest>([]<class Q>(Q) {
-        const double n = std::exp2(Q::bits) - 1, half = std::exp2(Q::bits - 1);
+        const double n = Q::intervals, half = (n + 1) / 2;
         const fitted<Q> s({-3, 3}), u({0, 3});
         CHECK((s.limits.low == -half && s.limits.high == half - 1 && u.limits.low == 0 && u.limits.high == n));
         for (int q = s.limits.low; q <= s.limits.high; ++q)
@@ -48,7 +48,7 @@ TEST_CASE("stochastic levels are DoReFa's noise before its rounding") {
     // g^ = 2 m (q_k(clip(g / (2 m) + 1/2 + N, 0, 1)) - 1/2), N = U(-1/2, 1/2) / (2^k - 1), in double. Up with u below
     // the fraction here is a noise of 1/2 - u there.
     for_every_width<fqt::stochastic>([]<class Q>(Q) {
-        const double n = std::exp2(Q::bits) - 1;
+        const double n = Q::intervals;
         const fitted<Q> q({-1, 1});
         int wrong = 0, all = 0;
         for (double g = -1; g <= 1; g += 0.0137)

@@ -77,12 +77,24 @@ inline std::vector<float> telling_values(float m) {
 
 inline bool same_bits(float a, float b) { return std::bit_cast<std::uint32_t>(a) == std::bit_cast<std::uint32_t>(b); }
 
+/// Whether the limits are those of codes with as many bits as memory keeps, 2 to 8.
+template <class Q>
+constexpr bool fits_memory() {
+    using traits = fqt::quantizer_traits<Q>;
+    const fqt::code_limits with_sign = traits::limits(true), without = traits::limits(false);
+    const int half = 1 << (traits::bits - 1);
+    // A quantizer may keep all tensors unsigned.
+    const bool of_signed =
+        with_sign.low < 0 ? with_sign.low >= -half && with_sign.high < half : with_sign.high < 2 * half;
+    return traits::bits >= 2 && traits::bits <= 8 && of_signed && without.low >= 0 && without.high < 2 * half;
+}
+
 /// Whether all codes of many values of both signs are integers within the limits, the same on every instruction set,
 /// and decode to finite values there.
 template <class Q>
 bool codes_are_sound(fqt::interval range) {
     const fitted<Q> q(range);
-    bool all = true;
+    bool all = fits_memory<Q>();
     for (const float magnitude : telling_values(range.magnitude()))
         for (const float x : {magnitude, -magnitude})
             for (const float u : {least, 0.3f, 0.5f, greatest}) {

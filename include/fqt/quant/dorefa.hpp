@@ -23,7 +23,8 @@ struct dorefa_grid {
 template <int Bits, rounding Rounding = stochastic, granularity Granularity = per_tensor, range_rule Range = full_range>
 struct dorefa_levels {
     static_assert(Bits >= 1 && Bits <= 8, "fqt: dorefa_levels<Bits> takes 1 to 8 bits");
-    static constexpr int bits = Bits, intervals = (1 << Bits) - 1;
+    static constexpr int bits = Bits < 2 ? 2 : Bits; // memory has no narrower codes
+    static constexpr int intervals = (1 << Bits) - 1;
     static constexpr bool linear = Bits <= 7, unbiased = is_unbiased<Rounding>;
     using rounding = Rounding;
     using granularity = Granularity;
@@ -47,11 +48,11 @@ struct dorefa_levels {
 };
 
 /// Signs: weights of one bit, sign(x) * scale with sign(0) = 1. Code -1 stands for -scale and code 0 for +scale, the
-/// integers 2 q + 1 = -1 and 1, so that a code fits one bit. Tensors that cannot be negative have the code 0 alone.
+/// integers 2 q + 1 = -1 and 1, so that every code is a value. Tensors that cannot be negative have the code 0 alone.
 /// A stochastic sign is dorefa_levels<1, stochastic>.
 template <granularity Granularity = per_tensor, range_rule Range = mean_magnitude>
 struct sign_of {
-    static constexpr int bits = 1;
+    static constexpr int bits = 2; // memory has no narrower codes
     static constexpr bool linear = true, clips = true;
     using rounding = nearest;
     using granularity = Granularity;
