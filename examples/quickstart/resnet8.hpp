@@ -10,15 +10,21 @@ namespace quickstart {
 using namespace fqt::layers;
 
 // Evens out the gains of the channels; its weight is a run-time number, and 0 turns it off.
-template <int Channels, int Stride = 1>
-constexpr auto conv_bn = conv<Channels, fqt::window{.kernel = 3, .stride = Stride}> | batch_norm<fqt::gain_crest<>>;
+template <int Channels, int Stride = 1, class Normalization = fqt::standard>
+constexpr auto conv_bn =
+    conv<Channels, fqt::window{.kernel = 3, .stride = Stride}> | batch_norm<fqt::gain_crest<>, Normalization>;
 
-template <int Channels, int Stride = 1>
-constexpr auto block = residual(conv_bn<Channels, Stride> | relu | conv_bn<Channels>, pad_shortcut<Channels, Stride>)
+template <int Channels, int Stride = 1, class Normalization = fqt::standard>
+constexpr auto block = residual(conv_bn<Channels, Stride, Normalization> | relu | conv_bn<Channels, 1, Normalization>,
+                                pad_shortcut<Channels, Stride>)
     | relu;
 
-inline constexpr auto resnet8 = input<1, 28, 28> | named<"stem">(conv_bn<16> | relu) | named<"stage1">(block<16>)
-    | named<"stage2">(block<32, 2>) | named<"stage3">(block<64, 2>) | named<"head">(global_avg_pool | dense<10>);
+template <class Normalization>
+inline constexpr auto resnet8_with = input<1, 28, 28> | named<"stem">(conv_bn<16, 1, Normalization> | relu)
+    | named<"stage1">(block<16, 1, Normalization>) | named<"stage2">(block<32, 2, Normalization>)
+    | named<"stage3">(block<64, 2, Normalization>) | named<"head">(global_avg_pool | dense<10>);
+
+inline constexpr auto& resnet8 = resnet8_with<fqt::standard>;
 
 /// The recipe that every row of the table shares.
 struct recipe {

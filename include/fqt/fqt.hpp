@@ -50,6 +50,7 @@
 #include <fqt/network/summary.hpp>
 #include <fqt/quant/blocks.hpp>
 #include <fqt/quant/learned_range.hpp>
+#include <fqt/quant/algorithms.hpp>
 #include <fqt/quant/asymmetric.hpp>
 #include <fqt/quant/clip_memory.hpp>
 #include <fqt/quant/clip_search.hpp>
@@ -66,6 +67,7 @@
 #include <fqt/quant/rounding.hpp>
 #include <fqt/quant/scale.hpp>
 #include <fqt/quant/scheme.hpp>
+#include <fqt/quant/tanh_weights.hpp>
 #include <fqt/simd/arch.hpp>
 #include <fqt/simd/convert.hpp>
 #include <fqt/simd/convert_x86.hpp>

@@ -26,8 +26,8 @@ struct clipped_gradient {
     template <class Arch>
     floats<Arch> load(int n, int p, int b) const {
         const auto v = x.template load<Arch>(n, p, b);
-        return where(v >= floats<Arch>(inside->low) & v <= floats<Arch>(inside->high), g.template load<Arch>(n, p, b),
-                     0.0f);
+        const auto is_inside = (v >= floats<Arch>(inside->low)) & (v <= floats<Arch>(inside->high));
+        return where(is_inside, g.template load<Arch>(n, p, b), 0.0f);
     }
 };
 
