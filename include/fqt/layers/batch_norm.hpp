@@ -279,6 +279,7 @@ private:
 public:
     template <unsigned Held, class X, class G, class Plus>
     auto backward(const context& c, const X& x, const G& g, const Plus& plus) {
+        c.watcher.see_detail(name_.view(), "output_gradient", c.samples, g);
         reduce_gradient(c, x, g);
         penalty_ = Rectifier::penalty(facts(), {slope_gamma_, channels}, {slope_sigma_, channels});
         const double count = static_cast<double>(c.samples) * In.pixels(), lambda = double{c.rectification};

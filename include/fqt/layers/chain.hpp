@@ -261,10 +261,25 @@ struct named_spec : S {
     static constexpr const char* name = label.chars;
 };
 
+namespace detail {
+// The scheme of a part that has its own: a network's scheme may change it (float_gradients.hpp).
+template <class Outer, class Own>
+struct part_scheme {
+    using type = Own;
+};
+template <class Outer, class Own>
+    requires requires { typename Outer::template inside<Own>; }
+struct part_scheme<Outer, Own> {
+    using type = typename Outer::template inside<Own>;
+};
+} // namespace detail
+
 template <const auto& Scheme, layer_spec S>
 struct with_spec : S {
     template <shape In, class Placed, class Arch>
-    using layer = typename S::template layer<In, placed<std::remove_cvref_t<decltype(Scheme)>, false, false>, Arch>;
+    using layer = typename S::template layer<
+        In, placed<typename detail::part_scheme<Placed, std::remove_cvref_t<decltype(Scheme)>>::type, false, false>,
+        Arch>;
 };
 
 /// The first element of a network: what its images are.

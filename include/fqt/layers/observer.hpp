@@ -16,11 +16,17 @@ namespace fqt {
 ///   "input_gradient"   h as it enters dX, with the weight scales folded in
 ///   "weight_gradient"  h as it enters dW, where its codes are not those of input_gradient
 ///   "gradient"         the gradient by the layer's input
+/// and, shown only to observers that have `static constexpr bool wants_details = true`,
+///   "weight_scale"     one value per channel: what is folded into h before dX, where something is
+///   "exact input_gradient", "exact weight_gradient"   the same h before it is quantized, where it is
+///   "output_gradient"  the gradient by the output of a batch normalization
 class observed_tensor {
 public:
     std::string_view layer, what;
     shape dims;
     int samples;
+    code_limits limits{}; ///< of the codes; {} where there are none
+    float unit{};         ///< of sums: a code is an integer sum times this power of two; 0 where sums are floats
 
     /// 16 values, or codes where it has them, of block b at pixel p of sample n.
     void values(int n, int p, int b, float (&to)[lanes]) const { values_(tensor_, n, p, b, to); }
@@ -37,18 +43,25 @@ public:
     }
 
     template <class X>
-    observed_tensor(std::string_view layer_name, std::string_view kind, int count, const X& x)
-        : layer(layer_name), what(kind), dims(X::dims), samples(count), tensor_(&x) {
+    observed_tensor(std::string_view layer_name, std::string_view kind, int count, const X& x, float unit_of_sums = 0)
+        : layer(layer_name), what(kind), dims(X::dims), samples(count), unit(unit_of_sums), tensor_(&x) {
         using generic = arch::generic;
         values_ = [](const void* t, int n, int p, int b, float(&to)[lanes]) {
             static_cast<const X*>(t)->template load<generic>(n, p, b).store(to);
         };
-        codes_ = [](const void* t, int n, int p, int b, float(&to)[lanes]) {
-            const X& tensor = *static_cast<const X*>(t);
-            if constexpr (requires { tensor.template code<generic>(n, p, b); })
-                tensor.template code<generic>(n, p, b).store(to);
-            else units_of<generic>(tensor, n, p, b).store(to);
-        };
+        codes_ = values_;
+        if constexpr (requires { x.template code<generic>(0, 0, 0); })
+            codes_ = [](const void* t, int n, int p, int b, float(&to)[lanes]) {
+                static_cast<const X*>(t)->template code<generic>(n, p, b).store(to);
+            };
+        else if constexpr (has_units<X>)
+            codes_ = [](const void* t, int n, int p, int b, float(&to)[lanes]) {
+                static_cast<const X*>(t)->template units<generic>(n, p, b).store(to);
+            };
+        if constexpr (requires { X::limits; }) limits = X::limits;
+        else if constexpr (requires { typename X::quantizer; })
+            if constexpr (!is_real<typename X::quantizer>)
+                limits = quantizer_traits<typename X::quantizer>::limits(X::is_signed);
     }
 
 private:
@@ -64,16 +77,23 @@ public:
     template <class F>
     explicit observer(F& f)
         : object_(const_cast<std::remove_const_t<F>*>(&f)),
-          call_([](void* object, const observed_tensor& t) { (*static_cast<F*>(object))(t); }) {}
+          call_([](void* object, const observed_tensor& t) { (*static_cast<F*>(object))(t); }) {
+        if constexpr (requires { F::wants_details; }) details_ = F::wants_details;
+    }
     explicit operator bool() const { return object_ != nullptr; }
 
     template <class X>
-    void see(std::string_view layer, std::string_view what, int samples, const X& x) const {
-        if (object_) call_(object_, observed_tensor(layer, what, samples, x));
+    void see(std::string_view layer, std::string_view what, int samples, const X& x, float unit = 0) const {
+        if (object_) call_(object_, observed_tensor(layer, what, samples, x, unit));
+    }
+    template <class X>
+    void see_detail(std::string_view layer, std::string_view what, int samples, const X& x) const {
+        if (details_) call_(object_, observed_tensor(layer, what, samples, x));
     }
 
 private:
     void* object_{};
+    bool details_{};
     void (*call_)(void*, const observed_tensor&){};
 };
 

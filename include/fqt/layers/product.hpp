@@ -228,7 +228,7 @@ public:
         passes::add_moments(c.samples, out_channels, memory.moments, moments());
         input_.finish(c, x, memory.greatest);
         c.watcher.see(name_.view(), "input", c.samples, input_.view(x));
-        c.watcher.see(name_.view(), "sums", c.samples, out);
+        c.watcher.see(name_.view(), "sums", c.samples, out, integer_forward ? unit : 0.0f);
         return out;
     }
 
@@ -250,7 +250,7 @@ public:
         input_.finish(c, x, memory.greatest);
         c.watcher.see(name_.view(), "input", c.samples, input_.view(x));
         const auto out = stored_sums<G.out(), exact_sums, 1u << slot>{sums, scale_, Bias ? bias_ : zeros_, low_, high_};
-        c.watcher.see(name_.view(), "sums", c.samples, out);
+        c.watcher.see(name_.view(), "sums", c.samples, out, integer_forward ? 1.0f : 0.0f);
         return out;
     }
 
@@ -355,10 +355,15 @@ public:
         if constexpr (blocked_dx || blocked_dw) fit_blocks(c, h, memory);
         if constexpr (wants_dx && !is_real<input_gradient_quantizer> && !blocked_dx) {
             const auto stream = stream_of(c, number_, purpose::input_gradient);
+            const auto exact = [&] {
+                if constexpr (folds) return folded<H>{h, weights_.fold};
+                else return h;
+            }();
             if constexpr (folds)
-                memory.dx.template encode<Arch>(c, folded<H>{h, weights_.fold}, stream, memory.measuring, dx_memory_,
-                                                name_.c_str());
-            else memory.dx.template encode<Arch>(c, h, stream, memory.measuring, dx_memory_, name_.c_str());
+                c.watcher.see_detail(name_.view(), "weight_scale", 1,
+                                     stored_gradient<shape{G.outputs, 1, 1}, float, 0>{weights_.fold});
+            c.watcher.see_detail(name_.view(), "exact input_gradient", c.samples, exact);
+            memory.dx.template encode<Arch>(c, exact, stream, memory.measuring, dx_memory_, name_.c_str());
             c.watcher.see(name_.view(), "input_gradient", c.samples, memory.dx);
         }
         if constexpr (wants_dx && (is_real<input_gradient_quantizer> || blocked_dx))
@@ -366,6 +371,7 @@ public:
         if constexpr (is_real<weight_gradient_quantizer> || blocked_dw) {
             c.watcher.see(name_.view(), "weight_gradient", c.samples, h);
         } else if constexpr (!(shared_codes && wants_dx)) {
+            c.watcher.see_detail(name_.view(), "exact weight_gradient", c.samples, h);
             memory.dw.template encode<Arch>(c, h, stream_of(c, number_, purpose::weight_gradient), memory.measuring,
                                             dw_memory_, name_.c_str());
             c.watcher.see(name_.view(), "weight_gradient", c.samples, memory.dw);
