@@ -60,6 +60,7 @@
 #include <fqt/quant/minifloat.hpp>
 #include <fqt/quant/power_of_two.hpp>
 #include <fqt/quant/pseudo_stochastic.hpp>
+#include <fqt/quant/float_gradients.hpp>
 #include <fqt/quant/quantizer.hpp>
 #include <fqt/quant/radix4.hpp>
 #include <fqt/quant/range.hpp>
@@ -91,10 +92,14 @@
 #include <fqt/train/generated_images.hpp>
 #include <fqt/train/loss.hpp>
 #include <fqt/train/metrics.hpp>
+#include <fqt/train/noise.hpp>
+#include <fqt/train/noise_meter.hpp>
 #include <fqt/train/optimizer.hpp>
+#include <fqt/train/probe.hpp>
 #include <fqt/train/progress.hpp>
 #include <fqt/train/records.hpp>
 #include <fqt/train/schedule.hpp>
+#include <fqt/train/svg.hpp>
 #include <fqt/train/trainer.hpp>
 #include <fqt/version.hpp>
 

@@ -1,0 +1,34 @@
+#pragma once
+// SPDX-License-Identifier: BSD-3-Clause
+// What a scheme would be if its gradients were floats: the same formats of all that the forward pass makes, so that it
+// has the same bits, and a backward pass in single precision. A network in such a scheme is the reference that gradient
+// noise is measured against (train/probe.hpp).
+
+#include <fqt/quant/scheme.hpp>
+
+namespace fqt {
+
+namespace detail {
+
+template <class S>
+using with_float_gradients = scheme<typename S::weight_quantizer, typename S::activation_quantizer, real, real,
+                                    typename S::sums_type, float, typename S::residual_type, typename S::edges_type>;
+
+template <class Floats>
+struct in_floats : Floats {
+    /// What becomes of the scheme of a part that has one of its own.
+    template <class Own>
+    using inside = in_floats<with_float_gradients<Own>>;
+};
+// One object for each set of forward formats, so that schemes that differ in gradients alone share a network.
+template <class Floats>
+inline constexpr in_floats<Floats> float_scheme{};
+
+} // namespace detail
+
+/// The scheme S, a type, with gradients in floats, within parts of their own scheme too:
+///     network<spec, float_gradients<std::remove_cvref_t<decltype(w8a8g4)>>>
+template <class S>
+inline constexpr const auto& float_gradients = detail::float_scheme<detail::with_float_gradients<S>>;
+
+} // namespace fqt
