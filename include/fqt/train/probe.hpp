@@ -127,7 +127,7 @@ by_layer gradients_of(Network& network) {
 ///     fqt::probe probe{network};
 ///     const fqt::noise_report report = probe.measure(images, labels, {.draws = 8});
 ///     report.print(stdout);
-template <const auto& Spec, const auto& Scheme, class Arch>
+template <const auto& Spec, const auto& Scheme, class Arch = arch::best>
 class probe {
 public:
     using network_type = network<Spec, Scheme, Arch>;

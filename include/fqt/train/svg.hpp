@@ -33,7 +33,7 @@ struct plot_line {
 
 /// A plot; the members may be filled in any order.
 struct plot {
-    std::string title, x_label, y_label;
+    std::string title{}, x_label{}, y_label{};
     bool log_x = false, log_y = false;
     std::vector<std::string> x_names{}; ///< of x = 0, 1, 2, ...; none: x is a number
     std::vector<plot_line> lines{};
