@@ -199,6 +199,7 @@ TEST_CASE("what a probe says of one draw is what loops in doubles over the obser
                 folded[i] *= scale[i / static_cast<std::size_t>(pixels) % scale.size()];
         }
         check(row.h, h.values, folded);
+        check(row.arriving, seen(layer, "exact " + codes).values, folded);
         check(row.dw, gradient_of(n, layer + ".weight"), gradient_of(twin, layer + ".weight"));
 
         const auto added = [&](const std::string& what) {
@@ -274,7 +275,9 @@ TEST_CASE("noise accumulates over a chain as the law says") {
         const noise_row &product = report.row(products[static_cast<std::size_t>(i)]),
                         &normalization = report.row(normalizations[static_cast<std::size_t>(i)]);
         // The recursion of one step, from what was measured one layer later.
-        const double arrives = normalization.noise() / normalization.kept;
+        const double arrives = normalization.noise() / normalization.kept, arrived = product.arriving.noise_to_signal();
+        CHECK(arrived == doctest::Approx(arrives).epsilon(0.03));
+        CHECK(product.noise() == doctest::Approx((1 + product.added) * arrived + product.added).epsilon(0.02));
         CHECK(product.noise() == doctest::Approx((1 + product.added) * arrives + product.added).epsilon(0.05));
         predicted = (1 + product.added) * predicted / normalization.kept + product.added;
         CHECK(product.noise() == doctest::Approx(predicted).epsilon(0.1));

@@ -59,6 +59,7 @@ struct noise_row {
     std::string layer, kind; ///< kind: "conv", "dense" or "batch_norm"
 
     // Products.
+    comparison arriving;                ///< h', before it is quantized, against the exact h
     comparison h;                       ///< h^ into dX (into dW where there is no dX), against the exact h
     comparison dw;                      ///< the weight gradient, against the exact one
     double added = none;                ///< omega = E|h^ - h'|^2 / |h'|^2 of the codes in `h`
@@ -95,6 +96,7 @@ struct noise_row {
         f(std::string("gradient norm"), gradient_norm, "norm");
         if (is_product()) {
             against("dW", dw);
+            f(std::string("arriving noise"), arriving.noise_to_signal(), "ratio");
             for (const auto& [name, value, unit] : {std::tuple{"added noise", added, "ratio"},
                                                     {"added noise in dW", added_dw, "ratio"},
                                                     {"clipped", clipped, "share"},
@@ -137,13 +139,13 @@ public:
         std::fprintf(to, "Gradient noise at step %u: %d samples, mean of %d draws\n\n", step, samples, draws);
         const std::size_t width = widest();
         line(to, width, "product",
-             {"added", "added dW", "NSR h", "dB", "cosine", "bias", "NSR dW", "dB", "cosine", "bias", "clipped",
+             {"added", "added dW", "NSR h'", "NSR h", "dB", "cosine", "bias", "NSR dW", "cosine", "bias", "clipped",
               "zeros", "headroom", "|h|", "|W|", "|dW|"});
         for (const noise_row& r : rows)
             if (r.is_product())
                 line(to, width, r.layer,
-                     {r.added, r.added_dw, r.h.noise_to_signal(), decibels(r.h), r.h.cosine(), r.h.bias(),
-                      r.dw.noise_to_signal(), decibels(r.dw), r.dw.cosine(), r.dw.bias(), r.clipped, r.zeros,
+                     {r.added, r.added_dw, r.arriving.noise_to_signal(), r.h.noise_to_signal(), decibels(r.h),
+                      r.h.cosine(), r.h.bias(), r.dw.noise_to_signal(), r.dw.cosine(), r.dw.bias(), r.clipped, r.zeros,
                       r.head_room, r.gradient_norm, r.weight_norm, r.weight_gradient_norm});
         if (std::ranges::all_of(rows, &noise_row::is_product)) return;
         std::fprintf(to, "\n");

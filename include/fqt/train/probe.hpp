@@ -58,7 +58,7 @@ struct exact_gradients {
 
 /// What adds up over the draws of one layer.
 struct noise_sums {
-    comparison h{}, output_gradient{}, added{}, added_dw{};
+    comparison arriving{}, h{}, output_gradient{}, added{}, added_dw{};
     code_counts codes{};
     double greatest_sum = noise_row::none;
     bool has_dx = false, has_dw = false;        ///< codes of h into dX, or into dW, are shown: dW may share those of dX
@@ -84,6 +84,8 @@ struct noise_watcher {
             scale = values_of(t);
         } else if (t.what == "exact input_gradient" || t.what == "exact weight_gradient") {
             unquantized = values_of(t, threads);
+            if (t.what == "exact input_gradient" || !sums.has_dx)
+                sums.arriving += compare(t, exact.h.at(layer), scale, threads);
         } else if (t.what == "input_gradient") {
             sums.has_dx = true;
             sums.h += compare(t, exact.h.at(layer), scale, threads);
@@ -257,6 +259,7 @@ private:
         const auto& gradients = unrectified_gradient_.empty() ? exact_gradient_ : unrectified_gradient_;
         if (row.is_product()) {
             row.h = sums.h;
+            row.arriving = (sums.has_dx ? sums.is_coded : sums.is_coded_dw) ? sums.arriving : sums.h;
             row.gradient_norm = detail::norm_of(exact.h.at(row.layer));
             const double into_dx = sums.is_coded ? sums.added.noise_to_signal() : 0,
                          into_dw = sums.is_coded_dw ? sums.added_dw.noise_to_signal() : 0;
