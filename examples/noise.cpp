@@ -16,6 +16,7 @@
 #include <filesystem>
 #include <numbers>
 #include <string>
+#include <system_error>
 #include <vector>
 
 namespace {
@@ -96,7 +97,7 @@ struct setting {
 
 template <const auto& Spec, const auto& Scheme>
 fqt::network<Spec, Scheme> made(const setting& s) {
-    return fqt::network<Spec, Scheme>(fqt::seed{1}, {.batch = static_cast<int>(s.labels.size())});
+    return fqt::network<Spec, Scheme>(fqt::seed{1}, {.batch = static_cast<int>(s.labels.size()), .threads = s.threads});
 }
 
 template <const auto& Spec, const auto& Scheme>
@@ -367,10 +368,13 @@ int main(int argc, char** argv) try {
         return 2;
     }
     const std::string folder = argc > folder_at ? argv[folder_at] : "noise";
-    std::filesystem::create_directories(folder);
+    std::error_code problem;
+    std::filesystem::create_directories(folder, problem);
+    if (problem)
+        fqt::fail("the folder %s cannot be made (%s); name another one", folder.c_str(), problem.message().c_str());
     const int batch = quick ? 16 : 64, steps = quick ? 30 : 300;
-    setting s{.draws = quick ? 2 : 12,
-              .threads = fqt::hardware_threads(),
+    setting s{.draws = quick ? 4 : 16,
+              .threads = 1, // layers are small, and another thread would cost more than it saves
               .folder = folder,
               .command = std::string("noise") + (quick ? " --quick" : ""),
               .records = fqt::record_file(folder + "/records.jsonl")};

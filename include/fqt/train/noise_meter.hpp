@@ -3,9 +3,11 @@
 // What is measured of tensors that an observer is shown: sums over all values in doubles, each sample's on its own and
 // added in order, so that threads change nothing.
 
+#include <fqt/core/fail.hpp>
 #include <fqt/core/parallel.hpp>
 #include <fqt/layers/observer.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
