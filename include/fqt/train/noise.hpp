@@ -162,11 +162,11 @@ public:
                       r.output_gradient.cosine(), r.output_gradient.bias(), r.gradient_norm});
     }
 
-    /// Appends a record for every number: suite "noise", the layer as name. Errors: those of record_file.
+    /// Appends a record for every finite number: suite "noise", the layer as name. Errors: those of record_file.
     void write(record_file& file, std::string_view run, std::string_view command = {}) const {
         for (const noise_row& r : rows)
             r.each([&](const std::string& metric, double value, const char* unit) {
-                if (!std::isnan(value))
+                if (std::isfinite(value))
                     file.write(
                         {std::string(run), "noise", r.layer, metric, value, unit, seed, threads, std::string(command)});
             });
