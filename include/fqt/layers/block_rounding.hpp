@@ -32,9 +32,10 @@ struct block_rounding {
     static constexpr int pixels = Axis == block_axis::pixels || is_tiled<Q> ? size : 1;
     static constexpr int together =
         Axis == block_axis::channels || is_tiled<Q> ? std::min(size / lanes, blocks(Shape.channels)) : 1;
-    static_assert(together * lanes >= Shape.channels || Shape.channels % (together * lanes) == 0 || by_lane,
-                  "fqt: the scheme has blocks that do not divide a layer's channels; use a smaller per_block<Size>, or "
-                  "give this layer another scheme: with<scheme>(layer)");
+    static_assert(
+        together * lanes >= Shape.channels || Shape.channels % (together * lanes) == 0 || by_lane,
+        "fqt: scheme.activation or scheme.input_gradient has blocks that do not divide a layer's channels; use "
+        "a smaller per_block<Size>, or give this layer another scheme: with<scheme>(layer)");
 
     /// Quantizes sample n of x into `to`, padded_size(Shape) floats. `sample` keys its random numbers.
     template <class X>

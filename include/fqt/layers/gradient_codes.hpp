@@ -24,10 +24,11 @@ struct gradient_codes {
     /// Floats that the range rule keeps between steps.
     static constexpr int memory_size = range::memory * (by_channel ? padded(Shape.channels) : 1);
     static_assert(!by_channel || (is_linear<Q> && std::same_as<grid_type, grid>),
-                  "fqt: a quantizer of gradients that is per channel must have a linear grid without a zero point; use "
+                  "fqt: scheme.weight_gradient is per channel, so it must have a linear grid without a zero point; use "
                   "per_sample or per_tensor");
     static_assert(!by_sample || range::memory == 0,
-                  "fqt: a range rule with memory has nothing to remember of single samples; use per_tensor");
+                  "fqt: scheme.input_gradient or scheme.weight_gradient is per sample, and its range rule remembers, "
+                  "but samples come and go; use per_tensor");
 
     std::byte* data;         // `copies` roundings, one after the other
     grid_type* grids;        // per tensor: 1; per sample: one each; per channel: one each

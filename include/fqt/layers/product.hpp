@@ -63,6 +63,11 @@ class product_layer {
     static constexpr bool blocked_input = is_blocked<activation_quantizer>,
                           blocked_dx = is_blocked<input_gradient_quantizer>,
                           blocked_dw = is_blocked<weight_gradient_quantizer>;
+    // Blocks along channels fit, or the compiler says so.
+    static_assert([] {
+        if constexpr (!blocked_dx) return true;
+        else return sizeof(block_rounding<input_gradient_quantizer, block_axis::channels, G.out(), Arch>) > 0;
+    }());
     static constexpr std::size_t rounded_bytes = sizeof(float)
         * static_cast<std::size_t>(std::max(blocked_input ? in_size : 0, blocked_dx || blocked_dw ? out_size : 0));
 
