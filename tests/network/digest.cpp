@@ -3,6 +3,8 @@
 // by building this file again (suite isa, and --long), numbers of threads here.
 #include "support/digest.hpp"
 
+#include <fqt/quant/algorithms.hpp>
+
 #include <doctest/doctest.h>
 
 using namespace fqt::layers;
@@ -34,6 +36,17 @@ inline constexpr fqt::scheme mixed{
     .weight_gradient = fqt::symmetric<5, fqt::stochastic, fqt::per_channel>{},
 };
 
+// Each part by an algorithm of its own: all kinds of grids, ranges, blocks and normalizations.
+namespace published = fqt::algorithms;
+template <class Normalization = fqt::standard>
+constexpr auto part = conv<16> | batch_norm<fqt::gain_energy<>, Normalization> | relu;
+inline constexpr auto algorithms = input<3, 6, 5> | part<> //
+    | with<published::dorefa<3, 4, 4>>(residual(conv<16> | batch_norm<>) | relu | max_pool<>)
+    | with<published::statquant_psq<4>>(part<fqt::range_norm>) | with<published::ultra_low>(part<fqt::l1_norm>)
+    | with<published::luq_smp<>>(part<>) | with<published::daint8>(part<>) | with<published::ui8>(part<>)
+    | with<published::fp8_delayed<2>>(part<>) | with<published::nvfp4>(part<>) | with<published::mxint8>(part<>)
+    | with<published::wageubn>(part<fqt::quantized_affine<8>>) | dense<5>;
+
 } // namespace
 
 // These numbers were printed by one build; every other must give them. They change only when the arithmetic does.
@@ -57,4 +70,8 @@ TEST_CASE("so do fixed-point master weights and momentum") {
     using net = fqt::network<small, fqt::w8a8g4>;
     CHECK(digest::of_training<net, fqt::fixed_point<16>, fqt::fixed_point<8, fqt::nearest>>(5, 3, 2)
           == 12481201850902262669u);
+}
+TEST_CASE("so do parts by published algorithms") {
+    for (const int threads : {1, 2, 3})
+        CHECK(digest::of_training<fqt::network<algorithms, fqt::w8a8g4>>(5, 3, threads) == 766333394887568193u);
 }

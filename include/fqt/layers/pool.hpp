@@ -197,7 +197,7 @@ public:
     /// The gradient goes to the first of the greatest codes, row by row.
     template <unsigned Held, class X, class H, class Plus>
     auto backward(const context& c, const X& x, const H& g, const Plus& plus) {
-        constexpr bool clips = max_pool_layer::template clips<X>;
+        constexpr bool stops = max_pool_layer::template clips<X>;
         constexpr int slot = std::countr_one(Held | H::slots | Plus::slots);
         auto* dx = reinterpret_cast<gradient_type*>(c.slot(slot));
         const auto s = this->stored(x);
@@ -205,7 +205,7 @@ public:
             const H gradient = g;
             const auto values = s;
             const auto store_sum = [&](int q, int b, floats<Arch> v) {
-                if constexpr (!std::same_as<Plus, nothing> && !clips) v = v + plus.template load<Arch>(n, q, b);
+                if constexpr (!std::same_as<Plus, nothing> && !stops) v = v + plus.template load<Arch>(n, q, b);
                 simd::store(dx + offset_of(in, n, q, b), v);
             };
             // to(q, v) for each pixel of a window with its part of the window's gradient.
@@ -238,7 +238,7 @@ public:
             }
         });
         const stored_gradient<in, gradient_type, slot> result{dx};
-        if constexpr (clips) return add(this->through_input(c, x, result), plus);
+        if constexpr (stops) return add(this->through_input(c, x, result), plus);
         else return result;
     }
     template <class F, class X>
