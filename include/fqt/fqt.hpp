@@ -90,6 +90,7 @@
 #include <fqt/train/check_result.hpp>
 #include <fqt/train/dataset.hpp>
 #include <fqt/train/generated_images.hpp>
+#include <fqt/train/integer_sgd.hpp>
 #include <fqt/train/loss.hpp>
 #include <fqt/train/metrics.hpp>
 #include <fqt/train/noise.hpp>
