@@ -89,6 +89,7 @@
 #include <fqt/train/check_rectifier.hpp>
 #include <fqt/train/check_result.hpp>
 #include <fqt/train/dataset.hpp>
+#include <fqt/train/deviation_rate.hpp>
 #include <fqt/train/generated_images.hpp>
 #include <fqt/train/integer_sgd.hpp>
 #include <fqt/train/loss.hpp>

@@ -57,6 +57,7 @@ class sgd {
         float step{}; // of the velocity's grid
     };
     std::vector<tensor_state> states_;
+    std::vector<float> rates_; // of every parameter, in a step
 
 public:
     explicit sgd(Network& network, sgd_options options = {}) : network_(network), options_(options) {
@@ -77,9 +78,26 @@ public:
 
     /// One step along the gradients of the last backward(); rate >= 0.
     void step(float rate) {
+        step(rate, [](const parameter&) { return 1.0f; });
+    }
+    /// The same with rate * factor_of(p) for parameter p; factors >= 0 and finite. Where one is not, nothing is
+    /// changed.
+    template <class FactorOf>
+    void step(float rate, FactorOf&& factor_of) {
         if (!(rate >= 0)) fail("sgd was asked for a step of rate %g; it must be 0 or more", double{rate});
+        rates_.clear();
+        network_.each_parameter([&](const parameter& p) {
+            const float factor = factor_of(p);
+            if (!(factor >= 0 && std::isfinite(factor)))
+                fail("sgd was given the factor %g for the rate of '%s'; it must be 0 or more, and finite",
+                     double{factor}, p.name.c_str());
+            rates_.push_back(product(rate, factor));
+        });
         std::size_t index = 0;
-        network_.each_parameter([&](const parameter& p) { update(p, index++, rate); });
+        network_.each_parameter([&](const parameter& p) {
+            update(p, index, rates_[index]);
+            ++index;
+        });
     }
 
     /// Calls f(name, bytes) for everything that must be saved to go on later as if never stopped.
