@@ -82,6 +82,7 @@
 #include <fqt/simd/random_lanes.hpp>
 #include <fqt/simd/registers_x86.hpp>
 #include <fqt/simd/transpose.hpp>
+#include <fqt/train/adaptive_bits.hpp>
 #include <fqt/train/augment.hpp>
 #include <fqt/train/batches.hpp>
 #include <fqt/train/check.hpp>
