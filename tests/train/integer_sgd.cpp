@@ -2,6 +2,7 @@
 
 #include <fqt/io/checkpoint.hpp>
 #include <fqt/network/network.hpp>
+#include <fqt/quant/power_of_two.hpp>
 #include <fqt/train/integer_sgd.hpp>
 
 #include <doctest/doctest.h>
@@ -111,6 +112,18 @@ void plain(std::vector<float>& w, const std::vector<float>& g, float rate) {
     for (std::size_t i = 0; i < w.size(); ++i) w[i] = std::fma(-rate, g[i], w[i]);
 }
 
+/// Whether a quantizer of weights keeps them as they are.
+template <class Q>
+bool keeps(const std::vector<float>& w) {
+    using one = fqt::simd::f32x16<fqt::arch::generic>;
+    const auto limits = fqt::quantizer_traits<Q>::limits(true);
+    const auto most = static_cast<float>(greatest(w));
+    const auto grid = Q::fit({-most, most}, limits);
+    return std::ranges::all_of(w, [&](float x) {
+        const float code = Q::encode(one(x), grid, one(0.5f)).lane(0);
+        return std::abs(code) <= static_cast<float>(limits.high) && Q::decode(one(code), grid).lane(0) == x;
+    });
+}
 /// Whether all weights are multiples of 2^exponent, within `top` of them.
 bool on_grid(const std::vector<float>& w, int exponent, int top) {
     return std::ranges::all_of(w, [&](float x) {
@@ -247,6 +260,43 @@ TEST_CASE("integer weights do not depend on threads") {
     CHECK(runs_alike(fqt::wage_update<8>{}, 4));
     CHECK(runs_alike(fqt::wageubn_update{}, 0.5f));
     CHECK(runs_alike(fqt::niti_update{}, 4));
+}
+
+TEST_CASE("integer weights have the same bits with every compiler and instruction set") {
+    const auto number = [](auto update, float rate) {
+        vectors v;
+        fqt::integer_sgd<vectors, decltype(update)> optimizer{v};
+        for (; v.now < 13; ++v.now) {
+            v.draw(v.now);
+            optimizer.step(rate);
+        }
+        digest::hash h;
+        h.add(v.a);
+        h.add(v.b);
+        h.add(v.bias);
+        return h.value();
+    };
+    CHECK(number(fqt::wage_update<8>{}, 4.1f) == 5087535991023624980u);
+    CHECK(number(fqt::wageubn_update{}, 0.3f) == 7487956025578821835u);
+    CHECK(number(fqt::niti_update{}, 4) == 8497909165892659917u);
+}
+
+TEST_CASE("quantizers with the grid of integer weights keep them") {
+    const auto kept = [](auto update, float rate, auto quantizer) {
+        vectors v;
+        fqt::integer_sgd<vectors, decltype(update)> optimizer{v};
+        bool all = true;
+        for (; v.now < 10; ++v.now) {
+            v.draw(v.now);
+            optimizer.step(rate);
+            all = all && keeps<decltype(quantizer)>(v.a) && keeps<decltype(quantizer)>(v.b);
+        }
+        return all;
+    };
+    CHECK(kept(fqt::wage_update<8>{}, 4, fqt::power_of_two<8>{}));
+    CHECK(kept(fqt::wage_update<8>{}, 4, fqt::fixed_step<8>{}));
+    CHECK(kept(fqt::niti_update{}, 4, fqt::power_of_two<8>{}));
+    CHECK_FALSE(kept(fqt::niti_update{}, 4, fqt::symmetric<8>{}));
 }
 
 TEST_CASE("what integer_sgd cannot do is refused before anything changes") {

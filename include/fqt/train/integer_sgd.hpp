@@ -130,6 +130,9 @@ struct niti_update {
 
 /// Stochastic gradient descent on integers, by one of the rules above. Random numbers come from the network's seed and
 /// step, so results depend neither on threads nor on the compiler.
+///   Weights of up to 8 bits enter products as they are where scheme.weight is power_of_two<8>, whose grid is theirs or
+/// finer by a power of two, or, with WAGE, fixed_step<8>; fixed_step<2> is WAGE's ternary W. Other quantizers, such as
+/// the fitted grids of w8a8g8, round them once more for the product.
 template <class Network, class Update = wage_update<8>>
 class integer_sgd {
     static constexpr int top = (1 << (Update::bits - 1)) - 1;
