@@ -75,7 +75,7 @@ TEST_CASE("FPBP's Diff is its formula on its grid") {
                          Contains("value of inf; give finite numbers"), fqt::error);
 }
 
-TEST_CASE("the report names the least format that does in every pass") {
+TEST_CASE("the report names the least format that does for all tensors") {
     fqt::adaptive_bits need;
     const tensor even = values(1), steep = values(30);
     REQUIRE(difference<4>(even) <= 0.03);
@@ -85,18 +85,18 @@ TEST_CASE("the report names the least format that does in every pass") {
     REQUIRE(need.report().size() == 2);
     CHECK(need.report()[0].layer == "even");
     CHECK(need.report()[0].bits == 4);
-    CHECK(need.report()[0].passes == 1);
+    CHECK(need.report()[0].tensors == 1);
     const auto bits_of = [](const tensor& x) {
         return difference<4>(x) <= 0.03 ? 4 : difference<6>(x) <= 0.03 ? 6 : difference<8>(x) <= 0.03 ? 8 : 0;
     };
     CHECK(need.report()[1].bits == bits_of(steep));
     CHECK(need.report()[1].bits != 4);
     CHECK(double{need.report()[1].difference[1]} == doctest::Approx(difference<6>(steep)));
-    // The worst pass counts.
-    show(need, "even", "exact input_gradient", steep);
+    // The worst counts, of dX or dW.
+    show(need, "even", "exact weight_gradient", steep);
     show(need, "even", "exact input_gradient", even);
     CHECK(need.report()[0].bits == bits_of(steep));
-    CHECK(need.report()[0].passes == 3);
+    CHECK(need.report()[0].tensors == 3);
     need.clear();
     CHECK(need.report().empty());
 

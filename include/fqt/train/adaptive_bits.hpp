@@ -45,16 +45,16 @@ inline float bits_difference(std::span<const float> x, int bits) {
 }
 
 struct adaptive_bits_options {
-    std::vector<int> formats{4, 6, 8};         ///< bits to choose among, ascending, each 2 to 8
-    float threshold = 0.03f;                   ///< Diff above which a format is refused, > 0
-    std::string what = "exact input_gradient"; ///< which of the observer's tensors; "gradient" is shown as well
+    std::vector<int> formats{4, 6, 8}; ///< bits to choose among, ascending, each 2 to 8
+    float threshold = 0.03f;           ///< Diff above which a format is refused, > 0
+    std::string what{};                ///< which of the observer's tensors; empty: gradients before they are quantized
 };
 
 /// What `adaptive_bits` says of one layer.
 struct bits_needed {
     std::string layer;
-    int bits{};   ///< the least format with Diff <= threshold in every pass seen; 0: none of them will do
-    int passes{}; ///< seen
+    int bits{};    ///< the least format with Diff <= threshold in all tensors seen; 0: none of them will do
+    int tensors{}; ///< seen: one a pass, or two where dX and dW have quantizers of their own
     std::vector<float> difference{}; ///< the greatest Diff of each format
 };
 
@@ -63,6 +63,7 @@ struct bits_needed {
 ///     network.observe(need);
 ///     ... some passes ...
 ///     for (const bits_needed& layer : need.report()) ...
+/// It is shown "exact input_gradient" and "exact weight_gradient" (layers/observer.hpp), or the tensor of its options.
 /// It is a report and no controller. FPBP changes the bits of gradients as it trains, among int8, int16 and int24;
 /// fqt's codes have at most 8 bits and their bits are part of the network's type, so the wider formats of the paper do
 /// not exist here. Build a network with the bits that the report gives (a scheme at a place, quant/scheme.hpp) and copy
@@ -82,7 +83,7 @@ public:
 
     /// Of observers.
     void operator()(const observed_tensor& t) {
-        if (t.what != options_.what) return;
+        if (options_.what.empty() ? !t.what.starts_with("exact ") : t.what != options_.what) return;
         values_.clear();
         for (int n = 0; n < t.samples; ++n)
             for (int p = 0; p < t.dims.pixels(); ++p)
@@ -92,7 +93,7 @@ public:
                     values_.insert(values_.end(), v, v + std::min(lanes, t.dims.channels - b * lanes));
                 }
         bits_needed& layer = layer_of(t.layer);
-        ++layer.passes;
+        ++layer.tensors;
         layer.bits = 0;
         for (std::size_t i = options_.formats.size(); i-- > 0;) {
             float& most = layer.difference[i];

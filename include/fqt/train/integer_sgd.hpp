@@ -101,8 +101,9 @@ struct wageubn_update {
 /// in +-127 times a power of two that each tensor keeps for good, and
 ///   code = code - PSR(g / 2^(ceil(log2 max|g|) - mu)), both clipped to +-127
 /// with pseudo-stochastic rounding: magnitudes are below 2^mu, or 2^mu where max|g| is a power of two. The rate is mu,
-/// 1 to 7 and whole: 5, then 4 and 3 in the paper's runs. There a gradient is an integer and is never shifted up; here
-/// it is a real number without such a unit, so that its greatest magnitude always takes mu bits.
+/// 1 to 7 and whole: 5, then 4 and 3 in the paper's runs; a schedule is any function of the step that gives them. There
+/// a gradient is an integer and is never shifted up; here it is a real number without such a unit, so that its greatest
+/// magnitude always takes mu bits.
 struct niti_update {
     static constexpr int bits = 8;
     static constexpr bool own_exponent = true, draws = false;
