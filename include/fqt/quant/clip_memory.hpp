@@ -64,7 +64,7 @@ struct delayed {
     static int saturations(std::span<const float> kept) { return static_cast<int>(kept[History + 1]); }
 };
 
-/// Magnitude-aware clipping of DAINT8 (Zhao et al., AAAI 2021, second hand: theory.md 2.6), meant for channels:
+/// Magnitude-aware clipping of DAINT8 (Zhao et al., AAAI 2021, second hand), meant for channels:
 ///   Gaussian, where P(|g| > sigma) > 0.3  c = max|g|
 ///   else, an inverted T                   c_t = (1 - A) c_{t-1} + A max|g|_t   (the paper's k A with k = 1)
 /// sigma is the rms. A Gaussian has 0.317, a Laplace distribution 0.243. The first step takes its largest magnitude.

@@ -81,7 +81,7 @@ struct least_square_error {
     }
 };
 
-/// Direction-sensitive gradient clipping of UI8 (Zhu et al., CVPR 2020, second hand: theory.md 2.5): the clip with the
+/// Direction-sensitive gradient clipping of UI8 (Zhu et al., CVPR 2020, second hand): the clip with the
 /// least d_c = 1 - cos(g, g^). The paper descends along d_c every hundred steps or so; this searches. For uniform
 /// grids.
 struct greatest_cosine {

@@ -1,7 +1,7 @@
 #pragma once
 // SPDX-License-Identifier: BSD-3-Clause
 // The radix-4 format [1,3,0] of Ultra-Low Precision 4-bit Training (Sun et al., NeurIPS 2020): sign, three bits of
-// exponent to base 4, no mantissa. Details are second hand and from memory (theory.md, 2.9).
+// exponent to base 4, no mantissa. Details are second hand and from memory.
 
 #include <fqt/quant/quantizer.hpp>
 

@@ -49,7 +49,7 @@ struct fitted_scale {
 };
 
 /// The least power of two with which no value is clipped: 2^ceil(log2(magnitude / top)), the resolution of FPBP (Zhang
-/// et al., CVPR 2020, from memory: theory.md 2.7). Magnitudes above 2^126 are clipped, so that all values are finite.
+/// et al., CVPR 2020, from memory). Magnitudes above 2^126 are clipped, so that all values are finite.
 struct covering_power {
     static constexpr bool clips = false;
     static float step(float magnitude, float top) {

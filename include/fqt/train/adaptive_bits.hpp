@@ -19,7 +19,7 @@
 
 namespace fqt {
 
-/// FPBP's error measure (Zhang et al., CVPR 2020, from memory: theory.md 2.7) of rounding x to `bits` bits:
+/// FPBP's error measure (Zhang et al., CVPR 2020, from memory) of rounding x to `bits` bits:
 ///   Diff = log2(| sum |x^| - sum |x| | / sum |x| + 1)
 /// with x^ on the grid of step 2^ceil(log2(max|x| / (2^(bits-1) - 1))), to the nearest. 0 for a tensor of zeros.
 /// 2 <= bits <= 16. Error: bits beyond, or values that are not finite.

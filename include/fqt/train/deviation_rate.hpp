@@ -23,7 +23,7 @@ struct deviation_rate_options {
     float beta = 0.1f; ///< the least factor, in [0, 1]
 };
 
-/// Deviation counteractive learning rate scaling of UI8 (Zhu et al., CVPR 2020, second hand: theory.md 2.5): a layer's
+/// Deviation counteractive learning rate scaling of UI8 (Zhu et al., CVPR 2020, second hand): a layer's
 /// rate is multiplied by phi(d) = max(exp(-alpha d), beta), with d = 1 - cos(h, h^) of its gradient quantizer.
 ///     deviation_rate deviations;
 ///     network.observe(deviations);                  // for good, or for a step every now and then
