@@ -32,6 +32,7 @@
 #include <fqt/layers/context.hpp>
 #include <fqt/layers/conv.hpp>
 #include <fqt/layers/gradient_codes.hpp>
+#include <fqt/layers/householder.hpp>
 #include <fqt/layers/layer.hpp>
 #include <fqt/layers/lazy.hpp>
 #include <fqt/layers/measuring.hpp>

@@ -18,7 +18,8 @@ struct gradient_codes {
     using traits = quantizer_traits<Q>;
     using grid_type = typename traits::grid_type;
     using range = range_traits<typename traits::range>;
-    static constexpr bool by_sample = has_granularity<Q, per_sample>, by_channel = has_granularity<Q, per_channel>;
+    static constexpr bool by_sample = granularity_of_samples<typename traits::granularity>,
+                          by_channel = has_granularity<Q, per_channel>;
     static constexpr code_limits limits = traits::limits(true);
     static constexpr int copies = traits::copies;
     /// Floats that the range rule keeps between steps.

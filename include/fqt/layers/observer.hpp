@@ -13,7 +13,7 @@ namespace fqt {
 /// A tensor of one layer in one pass. `what` is
 ///   "input"            codes of a product's or residual's input
 ///   "sums"             what a product left, dequantized; codes are the stored units
-///   "input_gradient"   h as it enters dX, with the weight scales folded in
+///   "input_gradient"   h as it enters dX, with the weight scales folded in; y where per_householder reflects it
 ///   "weight_gradient"  h as it enters dW, where its codes are not those of input_gradient
 ///   "gradient"         the gradient by the layer's input
 /// and, shown only to observers that have `static constexpr bool wants_details = true`,

@@ -9,6 +9,7 @@
 
 #include <fqt/kernels/weight_gradient.hpp>
 #include <fqt/layers/gradient_codes.hpp>
+#include <fqt/layers/householder.hpp>
 #include <fqt/layers/stored_input.hpp>
 #include <fqt/layers/weights.hpp>
 
@@ -30,9 +31,11 @@ class product_layer {
     using weight_kernel = kernels::weight_gradient_product<G, weight_kind, Arch>;
     using dx_codes = gradient_codes<G.out(), input_gradient_quantizer>;
     using dw_codes = gradient_codes<G.out(), weight_gradient_quantizer>;
+    using reflecting_groups = householder_groups<G.out(), G.in>;
 
     static constexpr bool integer_forward = weights_type::integer_forward,
                           integer_backward = weights_type::integer_backward;
+    static constexpr bool reflects = has_granularity<input_gradient_quantizer, per_householder>;
     static constexpr bool integer_weight_gradient = std::same_as<weight_kind, kernels::integer>;
     // One set of codes serves both backward products where their quantizers agree.
     static constexpr bool shared_codes =
@@ -323,6 +326,7 @@ private:
     struct backward_memory {
         dx_codes dx{};
         dw_codes dw{};
+        reflecting_groups reflecting{};
         grid dx_tensor{}, dw_tensor{}; // of block formats
         float* group_sums{};
         std::byte* measuring{};
@@ -335,6 +339,7 @@ private:
             if constexpr (!is_real<weight_gradient_quantizer> && !blocked_dw && !shared_codes)
                 dw = dw_codes::carve(memory, samples);
             if constexpr (shared_codes) dw = dx;
+            if constexpr (reflects) reflecting = reflecting_groups::carve(memory, samples);
             group_sums = memory.take<float>(static_cast<std::size_t>(groups) * weight_kernel::sums);
             measuring =
                 memory.take<std::byte>(std::max({dx_codes::encode_bytes(samples), dw_codes::encode_bytes(samples),
@@ -364,11 +369,16 @@ public:
                 if constexpr (folds) return folded<H>{h, weights_.fold};
                 else return h;
             }();
+            const auto encode = [&](const auto& values) {
+                c.watcher.see_detail(name_.view(), "exact input_gradient", c.samples, values);
+                memory.dx.template encode<Arch>(c, values, stream, memory.measuring, dx_memory_, name_.c_str());
+            };
             if constexpr (folds)
                 c.watcher.see_detail(name_.view(), "weight_scale", 1,
                                      stored_gradient<shape{G.outputs, 1, 1}, float, 0>{weights_.fold});
-            c.watcher.see_detail(name_.view(), "exact input_gradient", c.samples, exact);
-            memory.dx.template encode<Arch>(c, exact, stream, memory.measuring, dx_memory_, name_.c_str());
+            if constexpr (reflects)
+                encode(memory.reflecting.template reflect<Arch>(c, exact, memory.measuring, name_.c_str()));
+            else encode(exact);
             c.watcher.see(name_.view(), "input_gradient", c.samples, memory.dx);
         }
         if constexpr (wants_dx && (is_real<input_gradient_quantizer> || blocked_dx))
@@ -393,10 +403,14 @@ public:
             parallel_for(
                 groups, add_group, c.samples,
                 [&](int n, int thread) {
-                    if constexpr (clips<X>) input_gradient(c, h, nothing{}, memory, dx, n, thread);
+                    if constexpr (reflects)
+                        input_gradient(c, h, nothing{}, memory, memory.reflecting.product_rows(), n, thread);
+                    else if constexpr (clips<X>) input_gradient(c, h, nothing{}, memory, dx, n, thread);
                     else input_gradient(c, h, plus, memory, dx, n, thread);
                 },
                 c.threads);
+            if constexpr (reflects && clips<X>) memory.reflecting.template restore<Arch>(c, nothing{}, dx);
+            else if constexpr (reflects) memory.reflecting.template restore<Arch>(c, plus, dx);
             finish_weight_gradient<shared_codes && folds>(c, x, memory);
             const stored_gradient<G.in, gradient_type, slot> result{dx};
             if constexpr (clips<X>) {
@@ -441,9 +455,9 @@ private:
     }
 
     /// dX of one sample, plus what is to be added to it.
-    template <class H, class Plus>
-    void input_gradient(const context& c, const H& h, const Plus& plus, const backward_memory& memory,
-                        gradient_type* dx, int n, int thread) {
+    template <class H, class Plus, class T>
+    void input_gradient(const context& c, const H& h, const Plus& plus, const backward_memory& memory, T* dx, int n,
+                        int thread) {
         auto* rounded = reinterpret_cast<float*>(c.scratch_of(thread));
         std::byte* staged = c.scratch_of(thread) + rounded_bytes;
         stage_h<input_gradient_quantizer, block_axis::channels>(

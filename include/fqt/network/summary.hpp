@@ -98,6 +98,7 @@ private:
 template <class Q>
 const char* range_rule_of() {
     if (is_real<Q>) return "none needed";
+    if (has_granularity<Q, per_householder>) return "largest magnitude of each sample, reflected in groups";
     if (has_granularity<Q, per_sample>) return "largest magnitude of each sample";
     if (has_granularity<Q, per_channel>) return "largest magnitude of each output channel";
     return "largest magnitude of the tensor";

@@ -51,9 +51,17 @@ struct per_channel {
 struct per_sample {
     static constexpr const char* name = "per sample";
 };
+/// One grid for each sample, after samples with small gradients have been mixed with those with large ones, so that
+/// they share the variance of rounding: StatQuant's BHQ (layers/householder.hpp). For scheme.input_gradient alone.
+struct per_householder {
+    static constexpr const char* name = "per sample, reflected in groups";
+};
 
+/// Those with one grid for each sample.
 template <class G>
-concept granularity = std::same_as<G, per_tensor> || std::same_as<G, per_channel> || std::same_as<G, per_sample>;
+concept granularity_of_samples = std::same_as<G, per_sample> || std::same_as<G, per_householder>;
+template <class G>
+concept granularity = std::same_as<G, per_tensor> || std::same_as<G, per_channel> || granularity_of_samples<G>;
 
 // ---- quantizers ----
 

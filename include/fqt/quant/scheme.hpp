@@ -19,8 +19,9 @@ struct uniform_edges {};
 /// The formats of a network's tensors; designated initialisers name them, and what is left out has the default.
 ///   weight           one grid per tensor or output channel
 ///   activation       the input of a product; one grid per tensor, unsigned where the tensor cannot be negative
-///   input_gradient   h = dL/d(sums) as it enters the input gradient dX; per tensor or sample. The weight scale of
-///                    each output channel is folded into h first, so that both passes use the same weight codes
+///   input_gradient   h = dL/d(sums) as it enters the input gradient dX; per tensor or sample, or per_householder. The
+///                    weight scale of each output channel is folded into h first, so that both passes use the same
+///                    weight codes
 ///   weight_gradient  h as it enters the weight gradient dW; per tensor, channel or sample. The same type as
 ///                    input_gradient means the same codes
 ///   sums             what a product leaves (binary16, or float); range proved by types, no grid
@@ -54,6 +55,9 @@ struct scheme {
     static_assert(quantizer<WeightGradient>, "fqt: scheme.weight_gradient is not a quantizer");
     static_assert(!has_granularity<Weight, per_sample>,
                   "fqt: scheme.weight is per sample, but weights have no samples; use per_channel or per_tensor");
+    static_assert(!has_granularity<Weight, per_householder> && !has_granularity<WeightGradient, per_householder>,
+                  "fqt: per_householder is for scheme.input_gradient alone, since dX is turned back sample by sample; "
+                  "give scheme.weight_gradient per_sample, and scheme.weight per_channel");
     static_assert(has_granularity<Activation, per_tensor> || is_blocked<Activation>,
                   "fqt: scheme.activation has several grids, which do not factor out of the products; use per_tensor");
     static_assert(quantizer_traits<InputGradient>::copies == 1 && quantizer_traits<Weight>::copies == 1
