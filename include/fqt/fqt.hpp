@@ -58,6 +58,7 @@
 #include <fqt/quant/dorefa.hpp>
 #include <fqt/quant/float_gradients.hpp>
 #include <fqt/quant/learned_range.hpp>
+#include <fqt/quant/hadamard.hpp>
 #include <fqt/quant/mean_of.hpp>
 #include <fqt/quant/minifloat.hpp>
 #include <fqt/quant/power_of_two.hpp>

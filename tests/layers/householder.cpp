@@ -181,10 +181,14 @@ TEST_CASE("quantized in groups, h is unbiased, and its variance a fraction of th
     CHECK(ratio < 1.2);
 }
 
-TEST_CASE("threads do not change a bit of groups and what they give") {
+TEST_CASE("threads, and builds, do not change a bit of groups and what they give") {
     const numbers h = gradient_of(few_large);
     bench one(static_cast<int>(few_large.size())), two(static_cast<int>(few_large.size()), 2);
-    CHECK(support::bits(one.quantized<in_groups<4>>(h, 3)) == support::bits(two.quantized<in_groups<4>>(h, 3)));
+    const numbers by_one = one.quantized<in_groups<4>>(h, 3);
+    CHECK(support::bits(by_one) == support::bits(two.quantized<in_groups<4>>(h, 3)));
+    digest::hash hash;
+    hash.add(by_one);
+    CHECK(hash.value() == 18289049324811284326u);
 }
 
 namespace {

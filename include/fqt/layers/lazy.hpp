@@ -13,7 +13,7 @@
 
 #include <fqt/core/half.hpp>
 #include <fqt/core/shape.hpp>
-#include <fqt/quant/quantizer.hpp>
+#include <fqt/quant/hadamard.hpp>
 #include <fqt/simd/convert.hpp>
 
 #include <concepts>
@@ -347,6 +347,22 @@ struct folded {
     template <class Arch>
     floats<Arch> load(int n, int p, int b) const {
         return g.template load<Arch>(n, p, b) * floats<Arch>::load(scale + b * lanes);
+    }
+};
+
+/// H g in blocks of 16 channels, which hadamard<...> quantizes.
+template <class G>
+struct rotated {
+    static constexpr shape dims = G::dims;
+    static constexpr unsigned slots = G::slots;
+    G g;
+
+    template <class Arch>
+    floats<Arch> load(int n, int p, int b) const {
+        float v[lanes];
+        g.template load<Arch>(n, p, b).store(v);
+        hadamard16(v);
+        return floats<Arch>::load(v);
     }
 };
 

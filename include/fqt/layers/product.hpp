@@ -35,6 +35,7 @@ class product_layer {
 
     static constexpr bool integer_forward = weights_type::integer_forward,
                           integer_backward = weights_type::integer_backward;
+    static constexpr bool rotates = weights_type::rotates;
     static constexpr bool reflects = has_granularity<input_gradient_quantizer, per_householder>;
     static constexpr bool integer_weight_gradient = std::same_as<weight_kind, kernels::integer>;
     // One set of codes serves both backward products where their quantizers agree.
@@ -101,6 +102,10 @@ public:
 
     template <class X>
     constexpr auto plan(planner& p, const X& x, int depth) {
+        static_assert(
+            !rotates || !X::learns || G.outputs_per_group() % 16 == 0,
+            "fqt: scheme.input_gradient is hadamard<quantizer>, which takes output channels (of each group) in "
+            "multiples of 16; give this layer another scheme: with<scheme>(layer)");
         weights_.plan(p, X::learns);
         if (Bias) {
             p.persistent(bias_, out_channels);
@@ -361,14 +366,10 @@ public:
                     passes::refuse_non_finite("the gradient of a bias", name_.c_str());
             }
         }
-        constexpr bool wants_dx = X::learns, folds = wants_dx && integer_backward;
+        constexpr bool wants_dx = X::learns, folds = wants_dx && integer_backward && !rotates;
         if constexpr (blocked_dx || blocked_dw) fit_blocks(c, h, memory);
         if constexpr (wants_dx && !is_real<input_gradient_quantizer> && !blocked_dx) {
             const auto stream = stream_of(c, number_, purpose::input_gradient);
-            const auto exact = [&] {
-                if constexpr (folds) return folded<H>{h, weights_.fold};
-                else return h;
-            }();
             const auto encode = [&](const auto& values) {
                 c.watcher.see_detail(name_.view(), "exact input_gradient", c.samples, values);
                 memory.dx.template encode<Arch>(c, values, stream, memory.measuring, dx_memory_, name_.c_str());
@@ -377,12 +378,12 @@ public:
                 c.watcher.see_detail(name_.view(), "weight_scale", 1,
                                      stored_gradient<shape{G.outputs, 1, 1}, float, 0>{weights_.fold});
             if constexpr (reflects)
-                encode(memory.reflecting.template reflect<Arch>(c, exact, memory.measuring, name_.c_str()));
-            else encode(exact);
+                encode(memory.reflecting.template reflect<Arch>(c, for_dx(h), memory.measuring, name_.c_str()));
+            else encode(for_dx(h));
             c.watcher.see(name_.view(), "input_gradient", c.samples, memory.dx);
         }
         if constexpr (wants_dx && (is_real<input_gradient_quantizer> || blocked_dx))
-            c.watcher.see(name_.view(), "input_gradient", c.samples, h);
+            c.watcher.see(name_.view(), "input_gradient", c.samples, for_dx(h));
         if constexpr (is_real<weight_gradient_quantizer> || blocked_dw) {
             c.watcher.see(name_.view(), "weight_gradient", c.samples, h);
         } else if constexpr (!(shared_codes && wants_dx)) {
@@ -427,14 +428,26 @@ public:
     }
 
 private:
+    /// h as it is quantized for dX.
+    template <class H>
+    auto for_dx(const H& h) const {
+        if constexpr (rotates) return rotated<H>{h};
+        else if constexpr (integer_backward) return folded<H>{h, weights_.fold};
+        else return h;
+    }
+
     /// Grids of block formats for h, where their scales have two levels.
     template <class H>
     void fit_blocks(const context& c, const H& h, backward_memory& memory) {
-        measured_samples<measures::extremes, G.out(), Arch> found(memory.measuring, c.samples);
-        parallel_for(c.samples, c.threads, [&](int n, int) { found.measure(h, n); });
-        if (!found.all_finite(c.samples)) passes::refuse_non_finite("a gradient", name_.c_str());
-        const interval range = found.of_batch(c.samples).range;
-        if constexpr (blocked_dx) memory.dx_tensor = input_gradient_quantizer::fit(range, {});
+        const auto range_of = [&](const auto& values) {
+            measured_samples<measures::extremes, G.out(), Arch> found(memory.measuring, c.samples);
+            parallel_for(c.samples, c.threads, [&](int n, int) { found.measure(values, n); });
+            if (!found.all_finite(c.samples)) passes::refuse_non_finite("a gradient", name_.c_str());
+            return found.of_batch(c.samples).range;
+        };
+        const interval range = range_of(h);
+        if constexpr (blocked_dx)
+            memory.dx_tensor = input_gradient_quantizer::fit(rotates ? range_of(for_dx(h)) : range, {});
         if constexpr (blocked_dw) memory.dw_tensor = weight_gradient_quantizer::fit(range, {});
     }
 
@@ -461,10 +474,10 @@ private:
         auto* rounded = reinterpret_cast<float*>(c.scratch_of(thread));
         std::byte* staged = c.scratch_of(thread) + rounded_bytes;
         stage_h<input_gradient_quantizer, block_axis::channels>(
-            c, memory.dx, memory.dx_tensor, purpose::input_gradient, h, n, rounded,
+            c, memory.dx, memory.dx_tensor, purpose::input_gradient, for_dx(h), n, rounded,
             [&](const auto& source) { backward_kernel::stage(source, staged); });
         floats<Arch> scale(1.0f);
-        if constexpr (integer_backward) scale = floats<Arch>(memory.dx.step_of(n));
+        if constexpr (integer_backward) scale = floats<Arch>(product(memory.dx.step_of(n), weights_.rotated_step));
         const auto write = [=](int p, int b, auto sums) __attribute__((always_inline)) {
             auto* place = dx + offset_of(G.in, n, p, b);
             if constexpr (std::same_as<Plus, nothing>) simd::store(place, as_floats(sums) * scale);

@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The weights of one product: master values, their codes and grids, and both packed forms. The input gradient uses the
 // same codes as the forward pass. Its sum runs over output channels, so a per-channel scale cannot be applied after
-// it; the scale is folded into the gradient before that is quantized.
+// it; the scale is folded into the gradient before that is quantized. Only where that is transformed (hadamard.hpp) has
+// the input gradient weights of its own, with one grid.
 
 #include <fqt/kernels/forward.hpp>
 #include <fqt/kernels/input_gradient.hpp>
@@ -34,9 +35,11 @@ struct weights {
     static constexpr int row = G.weights() / G.outputs; // weights of one output channel
     static constexpr bool integer_forward = std::same_as<forward_kind, kernels::integer>;
     static constexpr bool integer_backward = std::same_as<backward_kind, kernels::integer>;
-    static constexpr bool decodes = !is_real<quantizer> && (!integer_forward || !integer_backward);
+    static constexpr bool rotates = is_rotated<typename Scheme::input_gradient_quantizer>;
+    static constexpr bool decodes = !is_real<quantizer> && (!integer_forward || !integer_backward || rotates);
     static constexpr bool by_channel = has_granularity<quantizer, per_channel>;
     static constexpr int grids = by_channel ? G.outputs : 1;
+    static constexpr bool has_codes = !is_real<quantizer> && !is_blocked<quantizer>;
     static constexpr bool transforms = requires(std::span<const float> w, std::span<float> t) {
         quantizer::transform(w, t);
     };
@@ -51,12 +54,13 @@ struct weights {
     float *learned{}, *learned_gradient{}; // range, where the rule learns it
     float* memory{};                       // of the range rule
     std::byte *packed_forward{}, *packed_backward{};
+    float rotated_step{1}; // of the input gradient's own codes, where it has any
 
     /// Asks for memory; `learns` says whether an input gradient is wanted.
     constexpr void plan(planner& p, bool learns) {
         p.persistent(value, G.weights());
         p.persistent(gradient, G.weights());
-        if (!is_real<quantizer> && !is_blocked<quantizer>) p.persistent(code, G.weights());
+        if (has_codes) p.persistent(code, G.weights());
         p.persistent(step, padded(G.outputs));
         p.persistent(fold, padded(G.outputs));
         p.persistent(norm, padded(G.outputs));
@@ -70,7 +74,10 @@ struct weights {
         p.persistent(packed_value_, G.weights());
         p.persistent(packed_forward, static_cast<int>(forward_kernel::packed_bytes));
         if (learns) p.persistent(packed_backward, static_cast<int>(backward_kernel::packed_bytes));
-        if (decodes) p.shared((is_blocked<quantizer> ? 2 : 1) * sizeof(float) * static_cast<std::size_t>(G.weights()));
+        if (rotates && has_codes) p.persistent(rotated_code_, G.weights());
+        if (decodes || rotates)
+            p.shared((is_blocked<quantizer> || rotates ? 2 : 1) * sizeof(float)
+                     * static_cast<std::size_t>(G.weights()));
     }
 
     /// He initialisation: uniform with variance 2 / fan-in (He, Zhang, Ren, Sun 2015, eq. 10).
@@ -132,6 +139,7 @@ private:
     channel_measurement* measured_{}; // of each output channel
     std::uint32_t* histogram_{};      // likewise
     float* transformed_{};            // what is quantized, where the quantizer transforms values first
+    std::int8_t* rotated_code_{};     // for the input gradient, where it is transformed
     float* packed_value_{};           // what the codes of an evaluation were made of
     std::uint64_t packed_seed_{};
     std::uint32_t packed_step_{};
@@ -150,19 +158,55 @@ private:
         const random_stream stream = stream_of(c, layer, purpose::weights);
         auto* decoded = reinterpret_cast<float*>(c.shared);
         if constexpr (is_real<quantizer>) {
-            pack(value, value, signed_activations, learns, threads);
+            if (rotates && learns) rotate(value, stream, threads, decoded);
+            pack(value, rotates ? decoded : value, signed_activations, learns, threads);
         } else if constexpr (is_blocked<quantizer>) {
             // Once along each contraction.
             using rounding = block_weight_rounding<quantizer, G>;
-            float* for_backward = is_tiled<quantizer> ? decoded : decoded + G.weights();
+            float* for_backward = is_tiled<quantizer> && !rotates ? decoded : decoded + G.weights();
             rounding::round(value_to_quantize(), false, grid_[0], stream, threads, decoded);
-            if (learns && !is_tiled<quantizer>)
+            if (learns && rotates) rotate(decoded, stream, threads, for_backward);
+            else if (learns && !is_tiled<quantizer>)
                 rounding::round(value_to_quantize(), true, grid_[0], stream, threads, for_backward);
             pack(decoded, for_backward, signed_activations, learns, threads);
         } else {
-            parallel_for(G.outputs, threads, [&](int k, int) { encode(k, stream, decoded); });
-            pack(decoded, decoded, signed_activations, learns, threads);
+            float* for_backward = rotates ? decoded + G.weights() : decoded;
+            parallel_for(G.outputs, threads,
+                         [&](int k, int) { encode(value_to_quantize(), k, grid_of(k), stream, 0, code, decoded); });
+            if (learns && rotates) rotate(decoded, stream, threads, for_backward);
+            pack(decoded, for_backward, signed_activations, learns, threads);
         }
+    }
+
+    /// H w along the outputs, quantized by the weights' own rule: codes, and what they stand for in `to`.
+    void rotate(const float* w, const random_stream& stream, int threads, float* to) {
+        constexpr int runs = G.outputs / lanes;
+        interval of_run[runs + 1]{};
+        parallel_for(runs, threads, [&](int run, int) {
+            for (int first = 0; first < row; first += lanes) {
+                const int count = std::min(lanes, row - first);
+                floats<Arch> v[lanes];
+                float line[lanes]{};
+                for (int i = 0; i < lanes; ++i) {
+                    std::copy_n(w + (run * lanes + i) * row + first, count, line);
+                    v[i] = floats<Arch>::load(line);
+                }
+                hadamard16(v);
+                for (int i = 0; i < lanes; ++i) {
+                    v[i].store(line);
+                    std::copy_n(line, count, to + (run * lanes + i) * row + first);
+                    of_run[run] = of_run[run].join({reduce_min(v[i]), reduce_max(v[i])});
+                }
+            }
+        });
+        interval all{};
+        for (const interval r : of_run) all = all.join(r);
+        const auto g = quantizer::fit(all, limits);
+        if constexpr (is_linear<quantizer>) rotated_step = g.step;
+        if constexpr (is_blocked<quantizer>)
+            block_weight_rounding<quantizer, G>::round(to, true, g, stream, threads, to);
+        else if constexpr (has_codes)
+            parallel_for(G.outputs, threads, [&](int k, int) { encode(to, k, g, stream, 1, rotated_code_, to); });
     }
 
     /// What is measured of output channel k; a norm of infinity if weights are not finite or too large.
@@ -226,20 +270,22 @@ private:
     }
     const auto& grid_of(int k) const { return grid_[by_channel ? k : 0]; }
 
-    void encode(int k, const random_stream& stream, float* decoded) {
+    /// Row k of the weights w as codes by grid g and, where a product wants them, as what these stand for. `rounding`
+    /// keys the random numbers.
+    void encode(const float* w, int k, const auto& g, const random_stream& stream, std::uint32_t rounding,
+                std::int8_t* codes, float* decoded) {
         using values = floats<Arch>;
         for (int first = 0; first < row; first += lanes) {
             const int count = std::min(lanes, row - first);
-            float w[lanes]{}, u[lanes]{}, q[lanes], d[lanes];
-            std::copy_n(value_to_quantize() + k * row + first, count, w);
+            float v[lanes]{}, u[lanes]{}, q[lanes], d[lanes];
+            std::copy_n(w + k * row + first, count, v);
             if constexpr (traits::draws)
-                for (int i = 0; i < count; ++i) u[i] = uniform16(stream.bits16(0, k, first + i, row));
-            const auto rounded =
-                passes::clamped<Arch>(quantizer::encode(values::load(w), grid_of(k), values::load(u)), limits);
-            traits::integer(rounded, grid_of(k)).store(q);
-            for (int i = 0; i < count; ++i) code[k * row + first + i] = static_cast<std::int8_t>(q[i]);
+                for (int i = 0; i < count; ++i) u[i] = uniform16(stream.bits16(rounding, k, first + i, row));
+            const auto rounded = passes::clamped<Arch>(quantizer::encode(values::load(v), g, values::load(u)), limits);
+            traits::integer(rounded, g).store(q);
+            for (int i = 0; i < count; ++i) codes[k * row + first + i] = static_cast<std::int8_t>(q[i]);
             if constexpr (decodes) {
-                quantizer::decode(rounded, grid_of(k)).store(d);
+                quantizer::decode(rounded, g).store(d);
                 std::copy_n(d, count, decoded + k * row + first);
             }
         }
@@ -248,12 +294,14 @@ private:
     // Packs codes where a product runs on them, else the decoded weights that are given for it.
     void pack(const float* for_forward, const float* for_backward, bool signed_activations, bool learns, int threads) {
         constexpr bool signed_gradients = true;
-        const auto values = [&]<bool Integer>(std::bool_constant<Integer>, const float* decoded) {
-            if constexpr (Integer) return code;
+        const auto values = []<bool Integer>(std::bool_constant<Integer>, const std::int8_t* codes,
+                                             const float* decoded) {
+            if constexpr (Integer) return codes;
             else return decoded;
         };
-        const auto forward = values(std::bool_constant<integer_forward>{}, for_forward);
-        const auto backward = values(std::bool_constant<integer_backward>{}, for_backward);
+        const auto forward = values(std::bool_constant<integer_forward>{}, code, for_forward);
+        const auto backward =
+            values(std::bool_constant<integer_backward>{}, rotates ? rotated_code_ : code, for_backward);
         const int backward_parts = learns ? backward_kernel::parts : 0;
         parallel_for(forward_kernel::parts + backward_parts, threads, [&](int part, int) {
             if (part < forward_kernel::parts) forward_kernel::pack(forward, signed_activations, part, packed_forward);

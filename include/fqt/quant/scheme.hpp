@@ -4,12 +4,13 @@
 
 #include <fqt/core/half.hpp>
 #include <fqt/quant/blocks.hpp>
+#include <fqt/quant/hadamard.hpp>
 #include <fqt/quant/quantizer.hpp>
 
 namespace fqt {
 
 /// The first and the last product of a network use 8 bits and the whole range wherever the scheme says `symmetric`;
-/// quantizers of other kinds stay as they are.
+/// quantizers of other kinds stay as they are, without hadamard<...>.
 struct eight_bit_edges {};
 /// The first and the last product are not quantized, as in most papers.
 struct float_edges {};
@@ -21,7 +22,7 @@ struct uniform_edges {};
 ///   activation       the input of a product; one grid per tensor, unsigned where the tensor cannot be negative
 ///   input_gradient   h = dL/d(sums) as it enters the input gradient dX; per tensor or sample, or per_householder. The
 ///                    weight scale of each output channel is folded into h first, so that both passes use the same
-///                    weight codes
+///                    weight codes; hadamard<...> transforms both instead
 ///   weight_gradient  h as it enters the weight gradient dW; per tensor, channel or sample. The same type as
 ///                    input_gradient means the same codes
 ///   sums             what a product leaves (binary16, or float); range proved by types, no grid
@@ -58,6 +59,10 @@ struct scheme {
     static_assert(!has_granularity<Weight, per_householder> && !has_granularity<WeightGradient, per_householder>,
                   "fqt: per_householder is for scheme.input_gradient alone, since dX is turned back sample by sample; "
                   "give scheme.weight_gradient per_sample, and scheme.weight per_channel");
+    static_assert(
+        !is_rotated<Weight> && !is_rotated<Activation> && !is_rotated<WeightGradient>,
+        "fqt: hadamard<quantizer> is for scheme.input_gradient alone, whose product sums over output channels; "
+        "give scheme.weight_gradient the quantizer by itself");
     static_assert(has_granularity<Activation, per_tensor> || is_blocked<Activation>,
                   "fqt: scheme.activation has several grids, which do not factor out of the products; use per_tensor");
     static_assert(quantizer_traits<InputGradient>::copies == 1 && quantizer_traits<Weight>::copies == 1
@@ -98,6 +103,8 @@ template <int Bits, class Rounding, class Granularity, class Range>
 struct at_least_eight_bits<symmetric<Bits, Rounding, Granularity, Range>> {
     using type = symmetric<8, Rounding, Granularity>;
 };
+template <class Q>
+struct at_least_eight_bits<hadamard<Q>> : at_least_eight_bits<Q> {};
 
 template <class S, class Edges = typename S::edges_type>
 struct edge_scheme {
