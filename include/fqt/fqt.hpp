@@ -43,6 +43,7 @@
 #include <fqt/layers/pointwise.hpp>
 #include <fqt/layers/pool.hpp>
 #include <fqt/layers/product.hpp>
+#include <fqt/layers/product_formats.hpp>
 #include <fqt/layers/residual.hpp>
 #include <fqt/layers/stored_input.hpp>
 #include <fqt/layers/weights.hpp>
@@ -57,8 +58,8 @@
 #include <fqt/quant/clipping.hpp>
 #include <fqt/quant/dorefa.hpp>
 #include <fqt/quant/float_gradients.hpp>
-#include <fqt/quant/learned_range.hpp>
 #include <fqt/quant/hadamard.hpp>
+#include <fqt/quant/learned_range.hpp>
 #include <fqt/quant/mean_of.hpp>
 #include <fqt/quant/minifloat.hpp>
 #include <fqt/quant/power_of_two.hpp>

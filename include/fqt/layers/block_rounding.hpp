@@ -4,7 +4,7 @@
 // its product runs. A tensor in blocks is not kept: each product that reads it evaluates and quantizes it anew, along
 // its own contraction, while the sample is in cache.
 
-#include <fqt/layers/passes.hpp>
+#include <fqt/layers/measuring.hpp>
 #include <fqt/quant/blocks.hpp>
 
 namespace fqt {
@@ -88,6 +88,15 @@ private:
         }
     }
 };
+
+/// The grid of a gradient's tensor for block format Q. Errors: a gradient that is not finite.
+template <class Q, class Arch, class H>
+grid tensor_grid(const context& c, const H& h, std::byte* shared, const char* layer) {
+    measured_samples<measures::extremes, H::dims, Arch> found(shared, c.samples);
+    parallel_for(c.samples, c.threads, [&](int n, int) { found.measure(h, n); });
+    if (!found.all_finite(c.samples)) passes::refuse_non_finite("a gradient", layer);
+    return Q::fit(found.of_batch(c.samples).range, {});
+}
 
 /// The same for weights (k, r, s, c): blocks lie along c for the forward product and along k for the input gradient;
 /// tiles of k times c serve both.

@@ -10,11 +10,11 @@
 #include <fqt/kernels/weight_gradient.hpp>
 #include <fqt/layers/gradient_codes.hpp>
 #include <fqt/layers/householder.hpp>
+#include <fqt/layers/product_formats.hpp>
 #include <fqt/layers/stored_input.hpp>
 #include <fqt/layers/weights.hpp>
 
 #include <bit>
-#include <cstdio>
 
 namespace fqt {
 
@@ -48,15 +48,8 @@ class product_layer {
 
     // binary16 holds at most 65504, so sums are stored times a power of two that no possible sum exceeds.
     using sums_type = std::conditional_t<integer_forward, typename Scheme::sums_type, float>;
-    static constexpr float unit = [] {
-        if (!std::same_as<sums_type, binary16> || !integer_forward) return 1.0f;
-        constexpr std::int64_t products = std::int64_t{G.weights()} / G.outputs;
-        const std::int64_t greatest = products * quantizer_traits<activation_quantizer>::greatest_integer(false)
-            * quantizer_traits<typename Scheme::weight_quantizer>::greatest_integer(true);
-        float scale = 1.0f;
-        while (static_cast<double>(greatest) * double{scale} > 65504.0) scale /= 2;
-        return scale;
-    }();
+    static constexpr float unit =
+        std::same_as<sums_type, binary16> && integer_forward ? unit_of_sums<Scheme>(G.weights() / G.outputs) : 1.0f;
     // In evaluation the sums stay as the kernel gives them.
     using exact_sums =
         std::conditional_t<std::same_as<typename forward_kernel::sums_type, simd::i32x16<Arch>>, std::int32_t, float>;
@@ -146,19 +139,11 @@ public:
     }
     template <class F>
     void each_parameter(F&& f) {
-        constexpr std::array<int, 4> dims{G.outputs, G.kernel_height, G.kernel_width, G.channels_per_group()};
         constexpr std::array<int, 4> bias_dims{G.outputs, 1, 1, 1};
-        const std::span<float> value{weights_.value, G.weights()}, gradient{weights_.gradient, G.weights()};
-        f(parameter{name_ / "weight", parameter_kind::weight, value, gradient, dims});
+        weights_.each_parameter(f, name_);
         if constexpr (Bias)
             f(parameter{
                 name_ / "bias", parameter_kind::bias, {bias_, G.outputs}, {bias_gradient_, G.outputs}, bias_dims});
-        if (weights_.learned)
-            f(parameter{name_ / "weight_range",
-                        parameter_kind::range,
-                        {weights_.learned, 1},
-                        {weights_.learned_gradient, 1},
-                        {1, 1, 1, 1}});
         input_.each_parameter(f, name_);
     }
     template <class F>
@@ -167,7 +152,7 @@ public:
         const auto memory = [&](const char* of, float* first, int size) {
             if (first) f(state{name_ / of, {first, static_cast<std::size_t>(size)}});
         };
-        memory("weight_range_memory", weights_.memory, weights_type::rule::memory * weights_type::grids);
+        weights_.each_state(f, name_);
         memory("input_gradient_range_memory", dx_memory_, dx_codes::memory_size);
         memory("weight_gradient_range_memory", dw_memory_, dw_codes::memory_size);
     }
@@ -192,19 +177,7 @@ public:
                       G.macs(),
                       input_bytes + sums_bytes,
                       (X::learns ? 2 : 1) * G.macs()};
-        constexpr note w = format_of<typename Scheme::weight_quantizer>();
-        constexpr note dx = format_of<input_gradient_quantizer>(), dw = format_of<weight_gradient_quantizer>();
-        note input = "fp32";
-        if constexpr (!is_real<activation_quantizer>) {
-            input = note{};
-            input.append(bits_of<activation_quantizer>);
-            input.append(X::nonnegative ? " bits unsigned " : " bits signed ");
-            input.append(quantizer_traits<activation_quantizer>::rounding_name);
-        }
-        std::snprintf(d.formats, sizeof d.formats, "weights %s, input %s%s, sums %s, %s%s, dW %s; %s", w.chars,
-                      input.chars, input_bytes == 0 ? " (shared)" : "", name_of_type<sums_type>(),
-                      X::learns ? "dX " : "no dX", X::learns ? dx.chars : "",
-                      shared_codes && X::learns ? "the same codes" : dw.chars, sums_of_products<X::learns>());
+        product_formats<Scheme, sums_type, X::learns, shared_codes>::write(d.formats, input_bytes == 0, X::nonnegative);
         f(d);
         return view(x);
     }
@@ -268,18 +241,6 @@ public:
     }
 
 private:
-    /// In which type the three products add up, for summaries.
-    template <bool WantsDx>
-    static constexpr const char* sums_of_products() {
-        constexpr bool dx = WantsDx ? integer_backward : integer_weight_gradient, dw = integer_weight_gradient;
-        if (integer_forward && dx && dw) return "int32 sums";
-        if (!integer_forward && !dx && !dw) return "fp32 sums in a fixed order";
-        if (dx && dw) return "fp32 sums in a fixed order forward, int32 backward";
-        if (!dx && !dw) return "int32 sums forward, fp32 in a fixed order backward";
-        if (integer_forward)
-            return dx ? "int32 sums, in dW fp32 in a fixed order" : "int32 sums, in dX fp32 in a fixed order";
-        return dx ? "fp32 sums in a fixed order, in dX int32" : "fp32 sums in a fixed order, in dW int32";
-    }
     static floats<Arch> as_floats(simd::i32x16<Arch> sums) { return sums.to_float(); }
     static floats<Arch> as_floats(floats<Arch> sums) { return sums; }
 
@@ -439,16 +400,11 @@ private:
     /// Grids of block formats for h, where their scales have two levels.
     template <class H>
     void fit_blocks(const context& c, const H& h, backward_memory& memory) {
-        const auto range_of = [&](const auto& values) {
-            measured_samples<measures::extremes, G.out(), Arch> found(memory.measuring, c.samples);
-            parallel_for(c.samples, c.threads, [&](int n, int) { found.measure(values, n); });
-            if (!found.all_finite(c.samples)) passes::refuse_non_finite("a gradient", name_.c_str());
-            return found.of_batch(c.samples).range;
-        };
-        const interval range = range_of(h);
         if constexpr (blocked_dx)
-            memory.dx_tensor = input_gradient_quantizer::fit(rotates ? range_of(for_dx(h)) : range, {});
-        if constexpr (blocked_dw) memory.dw_tensor = weight_gradient_quantizer::fit(range, {});
+            memory.dx_tensor =
+                tensor_grid<input_gradient_quantizer, Arch>(c, for_dx(h), memory.measuring, name_.c_str());
+        if constexpr (blocked_dw)
+            memory.dw_tensor = tensor_grid<weight_gradient_quantizer, Arch>(c, h, memory.measuring, name_.c_str());
     }
 
     /// Calls stage(source) with how a kernel reads sample n of h for a product that contracts along Axis: as codes, or

@@ -80,6 +80,19 @@ struct weights {
                      * static_cast<std::size_t>(G.weights()));
     }
 
+    template <class F>
+    void each_parameter(F&& f, const path& name) {
+        constexpr std::array<int, 4> dims{G.outputs, G.kernel_height, G.kernel_width, G.channels_per_group()};
+        f(parameter{name / "weight", parameter_kind::weight, {value, G.weights()}, {gradient, G.weights()}, dims});
+        if (learned)
+            f(parameter{
+                name / "weight_range", parameter_kind::range, {learned, 1}, {learned_gradient, 1}, {1, 1, 1, 1}});
+    }
+    template <class F>
+    void each_state(F&& f, const path& name) {
+        if (memory) f(state{name / "weight_range_memory", {memory, static_cast<std::size_t>(rule::memory * grids)}});
+    }
+
     /// He initialisation: uniform with variance 2 / fan-in (He, Zhang, Ren, Sun 2015, eq. 10).
     void initialise(const random_stream& stream) {
         const float bound = std::sqrt(6.0f / static_cast<float>(row));
