@@ -168,7 +168,8 @@ TEST_CASE("a part of a batch draws the random numbers of its place in the whole"
         std::vector<std::byte> memory(1 << 16), shared(h_codes::encode_bytes(count));
         fqt::carver carver(memory.data());
         auto h = h_codes::carve(carver, count);
-        h.encode<fqt::arch::best>(c, fqt::plain<s>{numbers.data() + skipped * s.size()}, {4, 0, 0}, shared.data(), "h");
+        h.encode<fqt::arch::best>(c, fqt::plain<s>{numbers.data() + skipped * s.size()}, {4, 0, 0}, shared.data(),
+                                  nullptr, "h");
         const fqt::grid grid = rule::fit({-1, 1}, fqt::limits_of(4, true));
         for (int n = 0; n < count; ++n)
             fqt::passes::encode_sample<fqt::arch::best, fqt::codes<s, rule, true>>(

@@ -299,7 +299,7 @@ double added_noise(const std::vector<float>& h) {
     fqt::carver carver(memory.data());
     auto coded = codes::carve(carver, gaussians);
     const fqt::plain<gaussian> exact{h.data()};
-    coded.template encode<fqt::arch::best>(c, exact, {4, 0, 0}, shared.data(), "h");
+    coded.template encode<fqt::arch::best>(c, exact, {4, 0, 0}, shared.data(), nullptr, "h");
     const fqt::observed_tensor seen("h", "input_gradient", gaussians, coded), before("h", "exact", gaussians, exact);
     CHECK(seen.limits == fqt::limits_of(Bits, true));
     return compare(seen, fqt::values_of(before, 2), {}, 2).noise_to_signal();

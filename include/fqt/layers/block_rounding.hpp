@@ -89,6 +89,13 @@ private:
     }
 };
 
+/// True, but for a block format Q whose blocks do not divide the channels: then the compiler says so.
+template <class Q, shape Shape, class Arch>
+inline constexpr bool blocks_fit = true;
+template <class Q, shape Shape, class Arch>
+    requires(is_blocked<Q>)
+inline constexpr bool blocks_fit<Q, Shape, Arch> = sizeof(block_rounding<Q, block_axis::channels, Shape, Arch>) > 0;
+
 /// The grid of a gradient's tensor for block format Q. Errors: a gradient that is not finite.
 template <class Q, class Arch, class H>
 grid tensor_grid(const context& c, const H& h, std::byte* shared, const char* layer) {

@@ -60,11 +60,7 @@ class product_layer {
     static constexpr bool blocked_input = is_blocked<activation_quantizer>,
                           blocked_dx = is_blocked<input_gradient_quantizer>,
                           blocked_dw = is_blocked<weight_gradient_quantizer>;
-    // Blocks along channels fit, or the compiler says so.
-    static_assert([] {
-        if constexpr (!blocked_dx) return true;
-        else return sizeof(block_rounding<input_gradient_quantizer, block_axis::channels, G.out(), Arch>) > 0;
-    }());
+    static_assert(blocks_fit<input_gradient_quantizer, G.out(), Arch>);
     static constexpr std::size_t rounded_bytes = sizeof(float)
         * static_cast<std::size_t>(std::max(blocked_input ? in_size : 0, blocked_dx || blocked_dw ? out_size : 0));
 
@@ -104,10 +100,7 @@ public:
             p.persistent(bias_, out_channels);
             p.persistent(bias_gradient_, out_channels);
         }
-        p.persistent(zeros_, out_channels);
-        p.persistent(scale_, out_channels);
-        p.persistent(low_, out_channels);
-        p.persistent(high_, out_channels);
+        for (float** place : {&zeros_, &scale_, &low_, &high_}) p.persistent(*place, out_channels);
         p.persistent(first_, 2 * out_channels);
         p.persistent(second_, out_channels);
         if (dx_codes::memory_size > 0) p.persistent(dx_memory_, dx_codes::memory_size);

@@ -259,7 +259,7 @@ template <shape Shape, class Quantizer, class Arch>
     requires(is_blocked<Quantizer>)
 class stored_input<Shape, Quantizer, Arch> {
     static constexpr bool two_levels = Quantizer::has_two_levels;
-    static_assert(sizeof(block_rounding<Quantizer, block_axis::channels, Shape, Arch>) > 0); // the blocks fit
+    static_assert(blocks_fit<Quantizer, Shape, Arch>);
     using measured = measured_samples<measures::extremes, Shape, Arch>;
     grid* grid_{};   // of the tensor
     float* range_{}; // running largest magnitude, whether it was ever set

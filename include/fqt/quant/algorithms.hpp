@@ -86,7 +86,7 @@ inline constexpr detail::formats<symmetric<8>, symmetric<8>, symmetric<8, stocha
 
 /// Unified INT8 (Zhu, Gong, Yu, Liu, Wang, Li, Yan, CVPR 2020; second hand). 8 bits by tensor; gradients clipped where
 /// the cosine with the true gradient is greatest (direction sensitive clipping), searched at every step; the paper does
-/// so every 100. Its learning rate scaling by exp(-20 d), at least 0.1: deviation_rate.
+/// so every 100. Its learning rate scaling by exp(-20 d), at least 0.1, is deviation_rate, an argument of sgd::step.
 inline constexpr detail::formats<symmetric<8>, symmetric<8>, symmetric<8, stochastic, per_tensor, greatest_cosine>,
                                  symmetric<8, stochastic, per_tensor, greatest_cosine>>
     ui8{};
@@ -119,6 +119,13 @@ inline constexpr detail::formats<symmetric<8>, symmetric<8>,
                                  typename detail::asymmetric_to_seven<Bits, stochastic, per_sample>::type,
                                  symmetric<8, stochastic, per_sample>, uniform_edges>
     statquant_psq{};
+
+/// StatQuant's BHQ: samples are grouped and reflected so that each group shares its variance (per_householder), then
+/// quantized on symmetric grids of their own.
+template <int Bits>
+inline constexpr detail::formats<symmetric<8>, symmetric<8>, symmetric<Bits, stochastic, per_householder>,
+                                 symmetric<8, stochastic, per_sample>, uniform_edges>
+    statquant_bhq{};
 
 // ---- logarithmic grids ----
 
@@ -168,7 +175,8 @@ inline constexpr detail::formats<
 
 /// NITI (Wang, Rasoulinezhad, Leong, So, 2020; the authors' code). int8 times a power of two for weights, activations
 /// and errors, to nearest; all layers. The weight gradient is a product of these and is rounded pseudo-stochastically
-/// to a few bits by the optimizer (niti_sgd). The paper has no batch normalization, and an integer loss.
+/// to a few bits by the optimizer (integer_sgd with niti_update). The paper has no batch normalization, and an integer
+/// loss.
 inline constexpr detail::formats<power_of_two<8>, power_of_two<8>, power_of_two<8>, power_of_two<8>, uniform_edges>
     niti{};
 
