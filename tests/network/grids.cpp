@@ -236,3 +236,78 @@ TEST_CASE("floats of four bits as integers") { check<floats_of_four>(); }
 TEST_CASE("learnt steps") { check<learned>(); }
 TEST_CASE("kinds of distributions by channel") { check<daint8>(); }
 TEST_CASE("radix 4 and a learnt clip") { check<ultra_low>(); }
+
+namespace {
+
+constexpr formats<symmetric<8>, symmetric<8>, symmetric<2, stochastic, per_sample>> one_rounding{};
+constexpr formats<symmetric<8>, symmetric<8>, symmetric<2, stochastic, per_sample>,
+                  fqt::mean_of<4, symmetric<2, stochastic, per_sample>>>
+    four_roundings{};
+constexpr formats<symmetric<8, nearest, per_channel, fqt::delayed<2>>,
+                  symmetric<8, nearest, per_tensor, fqt::delayed<2>>,
+                  symmetric<4, stochastic, per_tensor, fqt::moving_average<fqt::full_range, 0.5f>>>
+    remembering{};
+
+/// Mean and variance over draws of every entry of dW of the middle layer.
+template <const auto& Scheme>
+std::pair<std::vector<double>, double> moments_of_dw(int draws) {
+    fqt::network<net, Scheme> network(fqt::seed{9}, {.batch = samples, .threads = 1});
+    const auto images = twin::random_floats(samples * 60, -0.4f, 0.6f, 1),
+               by_logits = twin::random_floats(samples * 7, -0.5f, 0.5f, 2);
+    std::vector<double> mean, square;
+    for (int i = 0; i < draws; ++i) {
+        network.set_step(static_cast<std::uint32_t>(i));
+        network.forward(images, samples);
+        network.backward(by_logits);
+        const auto dw = network.parameter("head.weight").gradient; // its h is the loss's gradient, with no noise before
+        mean.resize(dw.size());
+        square.resize(dw.size());
+        for (std::size_t j = 0; j < dw.size(); ++j) {
+            mean[j] += double{dw[j]} / draws;
+            square[j] += double{dw[j]} * double{dw[j]} / draws;
+        }
+    }
+    double variance = 0;
+    for (std::size_t j = 0; j < mean.size(); ++j) variance += square[j] - mean[j] * mean[j];
+    return {mean, variance};
+}
+
+} // namespace
+
+TEST_CASE("the mean of four roundings has a quarter of the variance, and the same mean") {
+    constexpr int draws = 400;
+    const auto [mean, variance] = moments_of_dw<one_rounding>(draws);
+    const auto [mean_of_four, variance_of_four] = moments_of_dw<four_roundings>(draws);
+    CHECK(variance_of_four / variance == doctest::Approx(0.25).epsilon(0.08));
+    double distance = 0;
+    for (std::size_t i = 0; i < mean.size(); ++i) distance += (mean[i] - mean_of_four[i]) * (mean[i] - mean_of_four[i]);
+    CHECK(distance < 2 * (variance + variance_of_four) / draws);
+}
+
+TEST_CASE("what range rules remember is state of the layer, and evaluation leaves it") {
+    fqt::network<net, remembering> network(fqt::seed{9}, {.batch = samples});
+    const auto images = twin::random_floats(samples * 60, -0.4f, 0.6f, 1),
+               by_logits = twin::random_floats(samples * 7, -0.5f, 0.5f, 2);
+    const auto remembered = [&] {
+        std::map<std::string, std::vector<float>> all;
+        network.each_state([&](const fqt::state& s) {
+            const std::string name = s.name.c_str();
+            if (name.starts_with("middle") && name.ends_with("memory")) all[name] = {s.value.begin(), s.value.end()};
+        });
+        return all;
+    };
+    network.forward(images, samples);
+    network.backward(by_logits);
+    const auto first = remembered();
+    REQUIRE(first.contains("middle.weight_range_memory"));
+    REQUIRE(first.contains("middle.range_memory"));
+    REQUIRE(first.contains("middle.input_gradient_range_memory"));
+    CHECK(first.at("middle.weight_range_memory").size() == 18 * 4); // a history of 2, its length, what saturated
+    twin::recorder seen;
+    network.observe(seen);
+    network.predict(images, samples);
+    CHECK(remembered() == first);
+    network.forward(images, samples);
+    network.backward(by_logits);
+    CHECK(remembered() != first);
+}

@@ -1,0 +1,47 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""Prints the results of examples/algorithms.sh as a Markdown table.
+
+Usage: table.py <results.jsonl>
+"""
+import collections
+import json
+import math
+import pathlib
+import sys
+
+
+def accuracy(values):
+    """Mean and standard error over seeds, in per cent; a run that diverged counts as chance."""
+    if not values:
+        return ""
+    diverged = sum(v == 0 for v in values)
+    values = [100 * v if v > 0 else 10.0 for v in values]
+    mean = sum(values) / len(values)
+    text = f"{mean:.2f}"
+    if len(values) > 1:
+        text += f" +- {math.sqrt(sum((v - mean) ** 2 for v in values) / (len(values) - 1) / len(values)):.2f}"
+    return text + (f" ({diverged} diverged)" if diverged else "") + (f" ({len(values)} seed)" if len(values) == 1 else "")
+
+
+def main(path):
+    shares = collections.defaultdict(dict)
+    last = {}
+    names = []
+    for line in pathlib.Path(path).read_text().splitlines():
+        r = json.loads(line)
+        if r["name"] not in names:
+            names.append(r["name"])
+        if r["metric"] == "test accuracy":
+            shares[r["name"], r["suite"]][r["seed"]] = r["value"]
+        else:
+            last[r["name"], r["metric"]] = r["value"]
+    print("| algorithm | test accuracy, % | rectified, % | ms a step | memory, MB |\n|---|---|---|---|---|")
+    for name in names:
+        plain, rectified = (accuracy(list(shares[name, suite].values())) for suite in ("plain", "rectified"))
+        step, memory = last.get((name, "training step")), last.get((name, "memory"))
+        print(f"| {name} | {plain} | {rectified} | {f'{step:.1f}' if step else ''} | "
+              f"{f'{memory / 1e6:.1f}' if memory else ''} |")
+
+
+main(sys.argv[1])
