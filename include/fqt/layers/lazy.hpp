@@ -366,6 +366,18 @@ struct rotated {
     }
 };
 
+/// Codes of a rotated tensor, with the values of the tensor itself, for observers: H is its own inverse.
+template <class Codes>
+struct rotated_back : Codes {
+    template <class Arch>
+    floats<Arch> load(int n, int p, int b) const {
+        float v[lanes];
+        Codes::template load<Arch>(n, p, b).store(v);
+        hadamard16(v);
+        return floats<Arch>::load(v);
+    }
+};
+
 /// The sum of two gradients.
 template <class G, class P>
 struct sum_of_gradients {

@@ -244,9 +244,10 @@ public:
     template <class F, class X>
     auto describe(F&& f, const X& x) {
         constexpr std::size_t of_input = max_pool_layer::template input_bytes<X>();
-        f(description{this->name_, "max_pool", in, out,
-                      of_input > 0 ? "input and output codes of one grid" : "codes of its input's grid", 0, 0,
-                      of_input + bytes<decltype(this->stored(x))>()});
+        description d{this->name_, "max_pool", in, out, {}, 0, 0, of_input + bytes<decltype(this->stored(x))>()};
+        std::snprintf(d.formats, sizeof d.formats,
+                      of_input > 0 ? "input and output codes of one grid" : "codes of its input's grid");
+        f(d);
         return view(x);
     }
 };

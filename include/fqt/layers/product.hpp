@@ -34,15 +34,13 @@ class product_layer {
     using reflecting_groups = householder_groups<G.out(), G.in>;
 
     static constexpr bool integer_forward = weights_type::integer_forward,
-                          integer_backward = weights_type::integer_backward;
-    static constexpr bool rotates = weights_type::rotates;
+                          integer_backward = weights_type::integer_backward, rotates = weights_type::rotates;
     static constexpr bool reflects = has_granularity<input_gradient_quantizer, per_householder>;
     static constexpr bool integer_weight_gradient = std::same_as<weight_kind, kernels::integer>;
     // One set of codes serves both backward products where their quantizers agree.
+    static constexpr bool has_dx_codes = !is_real<input_gradient_quantizer> && !is_blocked<input_gradient_quantizer>;
     static constexpr bool shared_codes =
-        std::same_as<
-            input_gradient_quantizer,
-            weight_gradient_quantizer> && !is_real<input_gradient_quantizer> && !is_blocked<input_gradient_quantizer>;
+        has_dx_codes && std::same_as<input_gradient_quantizer, weight_gradient_quantizer>;
     // Independent roundings of h that dW is averaged over.
     static constexpr int copies = dw_codes::copies;
 
@@ -294,7 +292,7 @@ private:
 
         constexpr backward_memory(std::byte* base, int samples) {
             carver memory(base);
-            if constexpr (!is_real<input_gradient_quantizer> && !blocked_dx) dx = dx_codes::carve(memory, samples);
+            if constexpr (has_dx_codes) dx = dx_codes::carve(memory, samples);
             if constexpr (!is_real<weight_gradient_quantizer> && !blocked_dw && !shared_codes)
                 dw = dw_codes::carve(memory, samples);
             if constexpr (shared_codes) dw = dx;
@@ -322,10 +320,11 @@ public:
         }
         constexpr bool wants_dx = X::learns, folds = wants_dx && integer_backward && !rotates;
         if constexpr (blocked_dx || blocked_dw) fit_blocks(c, h, memory);
-        if constexpr (wants_dx && !is_real<input_gradient_quantizer> && !blocked_dx) {
+        if constexpr (wants_dx && has_dx_codes) {
             const auto stream = stream_of(c, number_, purpose::input_gradient);
             const auto encode = [&](const auto& values) {
-                c.watcher.see_detail(name_.view(), "exact input_gradient", c.samples, values);
+                if constexpr (rotates) c.watcher.see_detail(name_.view(), "exact input_gradient", c.samples, h);
+                else c.watcher.see_detail(name_.view(), "exact input_gradient", c.samples, values);
                 memory.dx.template encode<Arch>(c, values, stream, memory.measuring, dx_memory_, name_.c_str());
             };
             if constexpr (folds)
@@ -334,10 +333,11 @@ public:
             if constexpr (reflects)
                 encode(memory.reflecting.template reflect<Arch>(c, for_dx(h), memory.measuring, name_.c_str()));
             else encode(for_dx(h));
-            c.watcher.see(name_.view(), "input_gradient", c.samples, memory.dx);
+            if constexpr (rotates)
+                c.watcher.see(name_.view(), "input_gradient", c.samples, rotated_back<dx_codes>{memory.dx});
+            else c.watcher.see(name_.view(), "input_gradient", c.samples, memory.dx);
         }
-        if constexpr (wants_dx && (is_real<input_gradient_quantizer> || blocked_dx))
-            c.watcher.see(name_.view(), "input_gradient", c.samples, for_dx(h));
+        if constexpr (wants_dx && !has_dx_codes) c.watcher.see(name_.view(), "input_gradient", c.samples, for_dx(h));
         if constexpr (is_real<weight_gradient_quantizer> || blocked_dw) {
             c.watcher.see(name_.view(), "weight_gradient", c.samples, h);
         } else if constexpr (!(shared_codes && wants_dx)) {

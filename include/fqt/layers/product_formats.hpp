@@ -36,12 +36,16 @@ struct product_formats {
         if constexpr (!is_real<activation>) {
             input = note{};
             input.append(bits_of<activation>);
-            input.append(input_is_nonnegative ? " bits unsigned " : " bits signed ");
+            if (is_blocked<activation>) input.append(" bits per block ");
+            else input.append(input_is_nonnegative ? " bits unsigned " : " bits signed ");
             input.append(quantizer_traits<activation>::rounding_name);
         }
         std::snprintf(to, N, "weights %s, input %s%s, sums %s, %s%s, dW %s; %s", w.chars, input.chars,
-                      input_is_shared ? " (shared)" : "", name_of_type<Sums>(), WantsDx ? "dX " : "no dX",
-                      WantsDx ? dx.chars : "", SharesCodes && WantsDx ? "the same codes" : dw.chars, sums());
+                      is_blocked<activation> ? " (not kept)"
+                          : input_is_shared  ? " (shared)"
+                                             : "",
+                      name_of_type<Sums>(), WantsDx ? "dX " : "no dX", WantsDx ? dx.chars : "",
+                      SharesCodes && WantsDx ? "the same codes" : dw.chars, sums());
     }
 
 private:

@@ -236,6 +236,9 @@ private:
             std::fill_n(counts, magnitude_bins::count, 0u);
             for (int i = 0; i < row; ++i) ++counts[magnitude_bins::of(w[i])];
         }
+        if constexpr (transforms) // a transform may map what is not finite to what is
+            for (int i = 0; i < row; ++i)
+                if (!std::isfinite(value[k * row + i])) m.square = std::numeric_limits<double>::infinity();
         measured_[k] = m;
         norm[k] = m.square <= double{std::numeric_limits<float>::max()} ? static_cast<float>(std::sqrt(m.square))
                                                                         : std::numeric_limits<float>::infinity();

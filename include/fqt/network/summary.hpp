@@ -96,12 +96,21 @@ private:
 
 /// What a quantizer's grid spans, for each of its granularities.
 template <class Q>
-const char* range_rule_of() {
-    if (is_real<Q>) return "none needed";
-    if (has_granularity<Q, per_householder>) return "largest magnitude of each sample, reflected in groups";
-    if (has_granularity<Q, per_sample>) return "largest magnitude of each sample";
-    if (has_granularity<Q, per_channel>) return "largest magnitude of each output channel";
-    return "largest magnitude of the tensor";
+std::string range_rule_of() {
+    using range = typename quantizer_traits<Q>::range;
+    if constexpr (is_real<Q>) {
+        return "none needed";
+    } else {
+        std::string rule = "range by a rule of your own";
+        if constexpr (std::same_as<range, full_range>) rule = "largest magnitude";
+        else if constexpr (requires { range::name; }) rule = range::name;
+        if constexpr (is_blocked<Q>)
+            return rule + (is_tiled<Q> ? " of each tile of " : " of each block of ") + std::to_string(block_size_of<Q>);
+        else if constexpr (has_granularity<Q, per_householder>) return rule + " of each sample, reflected in groups";
+        else if constexpr (has_granularity<Q, per_sample>) return rule + " of each sample";
+        else if constexpr (has_granularity<Q, per_channel>) return rule + " of each output channel";
+        else return rule + " of the tensor";
+    }
 }
 
 template <class Q>
@@ -114,6 +123,10 @@ template <class Q>
 const char* rounding_of() {
     return is_real<Q> ? "nearest even" : quantizer_traits<Q>::rounding_name;
 }
+
+/// Whether activations by Q cover what there is.
+template <class Q>
+inline constexpr bool has_plain_range = std::same_as<typename quantizer_traits<Q>::range, full_range> && !is_blocked<Q>;
 
 /// One row for what a quantizer stores, and one for the network's first and last product where they differ.
 template <class Q, class Edge>
@@ -142,7 +155,8 @@ void print_legend(std::string& to) {
     table.add({"tensor", "type", "range", "rounding", {}, {}, {}});
     add_format<weight, typename edge::weight_quantizer>(table, "weights");
     add_format<activation, typename edge::activation_quantizer>(
-        table, "activations", "bound known before the pass, or measured; unsigned if >= 0");
+        table, "activations",
+        has_plain_range<activation> ? "bound known before the pass, or measured; unsigned if >= 0" : nullptr);
     table.add({"sums",
                integer ? name_of_type<sums>() : "fp32",
                halves ? "none needed: the int32 sum times a power of two fits" : "none needed",

@@ -170,7 +170,6 @@ public:
         if (samples > copy_.batch())
             fail("the probe was given %d samples and made for %d; make it with probe_options{.batch = %d}", samples,
                  copy_.batch(), samples);
-        take_over();
         detail::exact_gradients exact{twin_.threads()};
         const std::vector<float> by_logits = measure_exact(images, samples, loss_gradient, exact);
 
@@ -178,7 +177,7 @@ public:
         detail::noise_watcher watcher{exact, copy_.threads()};
         copy_.observe(watcher);
         for (int draw = 0; draw < options.draws; ++draw) {
-            copy_.set_step(subject_.step());
+            take_over(copy_); // anew, since a forward pass changes what ranges remember
             if (draw > 0) copy_.stop_observing();
             require_equal_logits(copy_.forward(images, samples));
             copy_.observe(watcher);
@@ -209,27 +208,27 @@ private:
         return {.batch = options.batch > 0 ? options.batch : subject.batch(), .threads = subject.threads()};
     }
 
-    /// Makes copy and twin what the network is now.
-    void take_over() {
-        const auto take = [&](auto& mine) {
-            std::vector<std::span<const float>> values;
-            subject_.each_parameter([&](const parameter& p) { values.push_back(p.value); });
-            subject_.each_state([&](const state& s) { values.push_back(s.value); });
-            auto from = values.begin();
-            mine.each_parameter([&](const parameter& p) { std::ranges::copy(*from++, p.value.begin()); });
-            mine.each_state([&](const state& s) { std::ranges::copy(*from++, s.value.begin()); });
-            mine.set_seed(seed{subject_.seed_value()});
-            mine.set_step(subject_.step());
-            mine.set_rectification(subject_.rectification());
+    /// Makes copy or twin what the network is now. The twin lacks what range rules of gradients remember.
+    template <class Mine>
+    void take_over(Mine& mine) {
+        std::map<std::string, std::span<const float>> values;
+        subject_.each_parameter([&](const parameter& p) { values[std::string(p.name.view())] = p.value; });
+        subject_.each_state([&](const state& s) { values[std::string(s.name.view())] = s.value; });
+        const auto take = [&](const auto& p) {
+            std::ranges::copy(values.at(std::string(p.name.view())), p.value.begin());
         };
-        take(copy_);
-        take(twin_);
+        mine.each_parameter(take);
+        mine.each_state(take);
+        mine.set_seed(seed{subject_.seed_value()});
+        mine.set_step(subject_.step());
+        mine.set_rectification(subject_.rectification());
     }
 
     /// The twin's pass; returns the loss's gradient by the logits.
     template <class LossGradient>
     std::vector<float> measure_exact(std::span<const float> images, int samples, LossGradient& loss_gradient,
                                      detail::exact_gradients& exact) {
+        take_over(twin_);
         const std::span<const float> logits = twin_.forward(images, samples);
         logits_.assign(logits.begin(), logits.end());
         std::vector<float> by_logits(logits_.size());
@@ -240,8 +239,8 @@ private:
         exact_gradient_ = detail::gradients_of(twin_);
         unrectified_gradient_.clear();
         if (subject_.rectification() > 0) { // what the projection removes is the loss's own slope by gamma
+            take_over(twin_);
             twin_.set_rectification(0);
-            twin_.set_step(subject_.step());
             twin_.forward(images, samples);
             twin_.backward(by_logits);
             unrectified_gradient_ = detail::gradients_of(twin_);
