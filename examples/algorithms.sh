@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
 # Trains the quickstart's network on Fashion-MNIST by every published algorithm, with and without rectified batch
-# normalization, three seeds and two epochs each, and prints the table of docs/algorithms.md. Hours on two cores; what is
-# in the results file already is not run again, so it can be stopped and called anew at any time.
+# normalization, three seeds and two epochs each, and prints the table of docs/algorithms.md. Hours on two cores; what
+# the results file has already is not run again, so it can be stopped and called anew at any time.
 #
 #   examples/algorithms.sh [--speed] [--only NAME] [--seeds N] [--file FILE.jsonl]
 #

@@ -21,7 +21,8 @@ def accuracy(values):
     text = f"{mean:.2f}"
     if len(values) > 1:
         text += f" +- {math.sqrt(sum((v - mean) ** 2 for v in values) / (len(values) - 1) / len(values)):.2f}"
-    return text + (f" ({diverged} diverged)" if diverged else "") + (f" ({len(values)} seed)" if len(values) == 1 else "")
+    notes = [f"{diverged} diverged"] * (diverged > 0) + ["1 seed"] * (len(values) == 1)
+    return text + (f" ({', '.join(notes)})" if notes else "")
 
 
 def main(path):

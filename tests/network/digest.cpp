@@ -4,6 +4,7 @@
 #include "support/digest.hpp"
 
 #include <fqt/quant/algorithms.hpp>
+#include <fqt/quant/hadamard.hpp>
 
 #include <doctest/doctest.h>
 
@@ -40,11 +41,18 @@ inline constexpr fqt::scheme mixed{
 namespace published = fqt::algorithms;
 template <class Normalization = fqt::standard>
 constexpr auto part = conv<16> | batch_norm<fqt::gain_energy<>, Normalization> | relu;
+inline constexpr fqt::scheme transformed{
+    .weight = fqt::symmetric<4>{},
+    .activation = fqt::asymmetric<5>{},
+    .input_gradient = fqt::hadamard<fqt::symmetric<4, fqt::stochastic>>{},
+    .weight_gradient = fqt::symmetric<6, fqt::stochastic>{},
+};
 inline constexpr auto algorithms = input<3, 6, 5> | part<> //
     | with<published::dorefa<3, 4, 4>>(residual(conv<16> | batch_norm<>) | relu | max_pool<>)
     | with<published::statquant_psq<4>>(part<fqt::range_norm>) | with<published::ultra_low>(part<fqt::l1_norm>)
     | with<published::luq_smp<>>(part<>) | with<published::daint8>(part<>) | with<published::ui8>(part<>)
-    | with<published::fp8_delayed<2>>(part<>) | with<published::nvfp4>(part<>) | with<published::mxint8>(part<>)
+    | with<published::statquant_bhq<4>>(part<>) | with<transformed>(part<>) | with<published::fp8_delayed<2>>(part<>)
+    | with<published::nvfp4>(part<>) | with<published::mxint8>(part<>)
     | with<published::wageubn>(part<fqt::quantized_affine<8>>) | dense<5>;
 
 } // namespace
@@ -73,5 +81,5 @@ TEST_CASE("so do fixed-point master weights and momentum") {
 }
 TEST_CASE("so do parts by published algorithms") {
     for (const int threads : {1, 2, 3})
-        CHECK(digest::of_training<fqt::network<algorithms, fqt::w8a8g4>>(5, 3, threads) == 766333394887568193u);
+        CHECK(digest::of_training<fqt::network<algorithms, fqt::w8a8g4>>(5, 3, threads) == 14385299970457548179u);
 }

@@ -2,6 +2,8 @@
 
 #include <fqt/network/network.hpp>
 #include <fqt/network/summary.hpp>
+#include <fqt/quant/clip_memory.hpp>
+#include <fqt/quant/clipping.hpp>
 
 #include <doctest/doctest.h>
 
@@ -29,6 +31,15 @@ constexpr fqt::scheme w4a4g2{.weight = fqt::symmetric<4, fqt::nearest, fqt::per_
                              .edges = fqt::uniform_edges{}};
 
 constexpr auto long_names = input<1, 4, 4> | named<"a_name_that_fills_more_than_its_column">(conv<4> | relu) | dense<2>;
+
+constexpr fqt::scheme ranges{.weight = fqt::symmetric<4, fqt::nearest, fqt::per_channel, fqt::sawb>{},
+                             .activation = fqt::symmetric<4, fqt::nearest, fqt::per_tensor, fqt::percentile<99.9f>>{},
+                             .input_gradient = fqt::symmetric<4, fqt::stochastic, fqt::per_tensor, fqt::delayed<4>>{},
+                             .weight_gradient = fqt::mxfp4<>{},
+                             .edges = fqt::uniform_edges{}};
+constexpr fqt::scheme mx{
+    .weight = fqt::mxfp8_e4m3<>{}, .activation = fqt::mxfp8_e4m3<>{}, .edges = fqt::uniform_edges{}};
+constexpr auto pooled = input<1, 8, 8> | conv<16> | relu | max_pool<> | with<mx>(conv<16>) | dense<4>;
 
 /// `text` with every run of blanks and line ends as one blank, so that a wrapped row is one piece.
 std::string squeezed(std::string_view text) {
@@ -139,6 +150,16 @@ TEST_CASE("a scheme of one's own is described in its own words, without edges wh
               "largest magnitude of each output channel toward_zero residual sum bfloat16"));
     CHECK(has(text, "gradient between layers fp32"));
     CHECK(text.find("first and last product") == text.npos);
+}
+
+TEST_CASE("range rules, blocks and pools have their words") {
+    const std::string text = squeezed(summary_of<fqt::network<pooled, ranges>>(4));
+    CHECK(has(text, "weights 4-bit codes sawb of each output channel nearest"));
+    CHECK(has(text, "activations 4-bit codes percentile of the tensor nearest"));
+    CHECK(has(text, "h into dX 4-bit codes delayed of the tensor stochastic"));
+    CHECK(has(text, "h into dW 4-bit codes, own grid largest magnitude of each block of 32 nearest"));
+    CHECK(has(text, "max_pool 16x8x8 -> 16x4x4"));
+    CHECK(has(text, "input 8 bits per block nearest (not kept)"));
 }
 
 TEST_CASE("products that run in floats say so") {

@@ -73,15 +73,12 @@ struct gradient_codes {
             fit_channels<Arch>(c, h, shared, remembered, layer);
             parallel_for(c.samples, c.threads, [&](int n, int) { write<Arch>(c, h, stream, n); });
         } else if constexpr (range::needs == measures::nothing) {
-            for (int n = 0; n < (by_sample ? c.samples : 1); ++n) grids[n] = fit(measurement{}, nullptr);
-            bool* finite = reinterpret_cast<bool*>(shared);
+            for (int n = 0; n < (by_sample ? c.samples : 1); ++n) grids[n] = fit(measurement{}, remembered);
+            measured_samples<measures::extremes, Shape, Arch> found(shared, c.samples);
             parallel_for(c.samples, c.threads, [&](int n, int) {
-                measured_samples<measures::extremes, Shape, Arch> found(shared + c.samples, c.samples);
-                finite[n] = found.measure(h, n);
-                if (finite[n]) write<Arch>(c, h, stream, n);
+                if (found.measure(h, n)) write<Arch>(c, h, stream, n);
             });
-            if (!std::all_of(finite, finite + c.samples, [](bool f) { return f; }))
-                passes::refuse_non_finite("a gradient", layer);
+            if (!found.all_finite(c.samples)) passes::refuse_non_finite("a gradient", layer);
         } else {
             measured_samples<range::needs, Shape, Arch> found(shared, c.samples);
             parallel_for(c.samples, c.threads, [&](int n, int) {

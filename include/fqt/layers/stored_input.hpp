@@ -44,10 +44,6 @@ class stored_input {
     float* memory_{};  // of the range rule
     float *learned_{}, *learned_gradient_{};
 
-    static constexpr bool takes_no_negatives = [] {
-        if constexpr (requires { range_rule::nonnegative; }) return range_rule::nonnegative;
-        else return false;
-    }();
     // A grid may end before its range does: powers of two.
     static constexpr bool grid_clips = [] {
         if constexpr (requires { Quantizer::clips; }) return Quantizer::clips;
@@ -64,7 +60,7 @@ public:
 
     template <class X>
     constexpr void plan(planner& p) {
-        static_assert(!takes_no_negatives || X::nonnegative,
+        static_assert(!takes_no_negatives<Quantizer> || X::nonnegative,
                       "fqt: scheme.activation is for inputs that cannot be negative, and a layer's input can be: put a "
                       "relu before it, or give it another scheme: with<scheme>(layer)");
         if constexpr (!reuses<X>) {
@@ -126,6 +122,10 @@ public:
                 fail("layer '%s' has no range yet, so it cannot be evaluated; train at least one step or load a "
                      "trained state",
                      name.c_str());
+            if (rule::learned && !(*learned_ > 0))
+                fail("the learnt range of the input of layer '%s' is %g, so it cannot be evaluated; lower its rate, or "
+                     "train another step, which begins it anew",
+                     name.c_str(), double{*learned_});
             if constexpr (rule::learned) fit(x, interval_of(x, *learned_));
             else fit(x, {range_[1], range_[2]});
         }
@@ -216,7 +216,9 @@ private:
     void fit(const X& x, interval range) {
         *clip_ = range;
         *grid_ = Quantizer::fit(range, limits_for(x));
-        if constexpr (grid_clips) *clip_ = {end_of_grid(limits_for(x).low), end_of_grid(limits_for(x).high)};
+        // What the grid covers may be less than the range, or more.
+        if constexpr ((rule::clips || grid_clips) && !rule::learned)
+            *clip_ = {end_of_grid(limits_for(x).low), end_of_grid(limits_for(x).high)};
     }
     float end_of_grid(int code) const {
         return floats<arch::generic>(Quantizer::decode(floats<arch::generic>(static_cast<float>(code)), *grid_))
@@ -294,8 +296,8 @@ public:
 
     template <class X>
     void prepare_forward(const context& c, const X& x, const path& name) {
+        const float most = magnitude(c, x, name); // also where only its being finite matters
         if constexpr (two_levels) {
-            const float most = magnitude(c, x, name);
             range_[0] = std::fma(range_[1] > 0 ? c.momentum : 1.0f, most - range_[0], range_[0]);
             range_[1] = 1;
             *grid_ = Quantizer::fit({-most, most}, {});

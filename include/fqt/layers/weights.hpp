@@ -39,10 +39,9 @@ struct weights {
     static constexpr bool decodes = !is_real<quantizer> && (!integer_forward || !integer_backward || rotates);
     static constexpr bool by_channel = has_granularity<quantizer, per_channel>;
     static constexpr int grids = by_channel ? G.outputs : 1;
+    static constexpr int memory_size = rule::memory * grids;
     static constexpr bool has_codes = !is_real<quantizer> && !is_blocked<quantizer>;
-    static constexpr bool transforms = requires(std::span<const float> w, std::span<float> t) {
-        quantizer::transform(w, t);
-    };
+    static constexpr bool transforms = transforms_weights<quantizer>;
     static_assert(!rule::learned || !by_channel,
                   "fqt: scheme.weight learns its range, of which there is one a tensor; use per_tensor");
 
@@ -68,7 +67,8 @@ struct weights {
         p.persistent(measured_, G.outputs);
         if (rule::learned) p.persistent(learned, 1);
         if (rule::learned) p.persistent(learned_gradient, 1);
-        if (rule::memory > 0) p.persistent(memory, rule::memory * grids);
+        if (memory_size > 0)
+            for (float** place : {&memory, &packed_memory_, &evaluation_memory_}) p.persistent(*place, memory_size);
         if (rule::needs == measures::histogram) p.persistent(histogram_, magnitude_bins::count * G.outputs);
         if (transforms) p.persistent(transformed_, G.weights());
         p.persistent(packed_value_, G.weights());
@@ -90,7 +90,7 @@ struct weights {
     }
     template <class F>
     void each_state(F&& f, const path& name) {
-        if (memory) f(state{name / "weight_range_memory", {memory, static_cast<std::size_t>(rule::memory * grids)}});
+        if (memory) f(state{name / "weight_range_memory", {memory, static_cast<std::size_t>(memory_size)}});
     }
 
     /// He initialisation: uniform with variance 2 / fan-in (He, Zhang, Ren, Sun 2015, eq. 10).
@@ -112,11 +112,20 @@ struct weights {
     /// rules remember stays as it is.
     void prepare_infer(const context& c, int layer, const char* name, bool signed_activations) {
         const bool same_draws = !traits::draws || (packed_seed_ == c.seed && packed_step_ == c.step);
-        if (is_packed_ && same_draws && std::memcmp(value, packed_value_, sizeof(float) * G.weights()) == 0) return;
-        float remembered[std::max(1, rule::memory * grids)];
-        std::copy_n(memory, rule::memory * grids, remembered);
-        prepare(c, layer, name, signed_activations, false, remembered);
+        const bool same_range =
+            (!learned || *learned == packed_range_) && std::equal(memory, memory + memory_size, packed_memory_);
+        if (is_packed_ && same_draws && same_range
+            && std::memcmp(value, packed_value_, sizeof(float) * G.weights()) == 0)
+            return;
+        if (learned && !(*learned > 0))
+            fail("the learnt range of the weights of layer '%s' is %g, so it cannot be evaluated; lower its rate, or "
+                 "train another step, which begins it anew",
+                 name, double{*learned});
+        std::copy_n(memory, memory_size, evaluation_memory_);
+        prepare(c, layer, name, signed_activations, false, evaluation_memory_);
         std::copy_n(value, G.weights(), packed_value_);
+        std::copy_n(memory, memory_size, packed_memory_);
+        if (learned) packed_range_ = *learned;
         packed_seed_ = c.seed;
         packed_step_ = c.step;
         is_packed_ = true;
@@ -149,11 +158,13 @@ private:
         double magnitude, square;
     };
     typename traits::grid_type* grid_{};
-    channel_measurement* measured_{}; // of each output channel
-    std::uint32_t* histogram_{};      // likewise
-    float* transformed_{};            // what is quantized, where the quantizer transforms values first
-    std::int8_t* rotated_code_{};     // for the input gradient, where it is transformed
-    float* packed_value_{};           // what the codes of an evaluation were made of
+    channel_measurement* measured_{};          // of each output channel
+    std::uint32_t* histogram_{};               // likewise
+    float* transformed_{};                     // what is quantized, where the quantizer transforms values first
+    std::int8_t* rotated_code_{};              // for the input gradient, where it is transformed
+    float *packed_value_{}, *packed_memory_{}; // what the codes of an evaluation were made of
+    float* evaluation_memory_{};               // what the range rule may write to in evaluation
+    float packed_range_{};
     std::uint64_t packed_seed_{};
     std::uint32_t packed_step_{};
     bool is_packed_{};
@@ -299,7 +310,9 @@ private:
                 for (int i = 0; i < count; ++i) u[i] = uniform16(stream.bits16(rounding, k, first + i, row));
             const auto rounded = passes::clamped<Arch>(quantizer::encode(values::load(v), g, values::load(u)), limits);
             traits::integer(rounded, g).store(q);
-            for (int i = 0; i < count; ++i) codes[k * row + first + i] = static_cast<std::int8_t>(q[i]);
+            for (int i = 0; i < count; ++i)
+                codes[k * row + first + i] =
+                    static_cast<std::int8_t>(static_cast<int>(q[i])); // beyond a byte: never multiplied
             if constexpr (decodes) {
                 quantizer::decode(rounded, g).store(d);
                 std::copy_n(d, count, decoded + k * row + first);

@@ -6,6 +6,7 @@
 // middle; where wider, the noise of a step is step^2 / 12. Bins more than 16 octaves below the largest magnitude count
 // as 0.
 
+#include <fqt/core/floating_point.hpp>
 #include <fqt/quant/clipping.hpp>
 #include <fqt/quant/range.hpp>
 
@@ -23,7 +24,11 @@ struct clip_effect {
     double values{}; ///< sum x^2
 
     /// UI8's deviation of direction d_c = 1 - cos(x, x^); 1 where x^ is 0.
-    double deviation() const { return square > 0 && values > 0 ? 1 - dot / std::sqrt(square * values) : 1; }
+    double deviation() const {
+        if (!(square > 0 && values > 0)) return 1;
+        const double d = 1 - dot / std::sqrt(product(square, values));
+        return d > 1e-12 ? d : 0; // below, it is rounding: values of one magnitude have their direction at any clip
+    }
 };
 
 /// The effect of clipping to [-c, c] with codes in `limits`.
@@ -42,12 +47,12 @@ inline clip_effect effect_of_clip(float c, const measurement& m, code_limits lim
             std::min(static_cast<double>(magnitude_bins::middle(i)), static_cast<double>(m.range.magnitude()));
         const double inside = std::min(x, clip);
         const bool fine = x < 8 * step || x >= clip;
-        const double rounded = fine ? std::min(std::nearbyint(inside / step) * step, clip) : inside;
-        const double noise = fine ? 0 : step * step / 12;
-        sum.error += n * ((x - rounded) * (x - rounded) + noise);
-        sum.dot += n * (x * rounded);
-        sum.square += n * (rounded * rounded + noise);
-        sum.values += n * (x * x);
+        const double rounded = fine ? std::min(product(std::nearbyint(inside / step), step), clip) : inside;
+        const double noise = fine ? 0 : product(step, step) / 12, off = x - rounded;
+        sum.error = std::fma(n, std::fma(off, off, noise), sum.error);
+        sum.dot = std::fma(n, product(x, rounded), sum.dot);
+        sum.square = std::fma(n, std::fma(rounded, rounded, noise), sum.square);
+        sum.values = std::fma(n, product(x, x), sum.values);
     }
     return sum;
 }
@@ -64,7 +69,7 @@ interval search_clip(const measurement& m, code_limits limits, Cost&& cost) {
     double least = cost(effect_of_clip(most, m, limits));
     for (int i = last; i > std::max(last - 8 * magnitude_bins::per_octave, 0); --i) {
         const double here = cost(effect_of_clip(magnitude_bins::begin(i), m, limits));
-        if (here < least) least = here, best = magnitude_bins::begin(i);
+        if (here < product(least, 1 - 1e-9)) least = here, best = magnitude_bins::begin(i);
     }
     return clipped_to(best, m);
 }

@@ -24,6 +24,7 @@ struct fixed_range {
     static_assert(Low <= 0 && High >= 0 && Low < High, "fqt: fixed_range<Low, High> includes 0");
     static constexpr const char* name = "fixed range";
     static constexpr measures needs = measures::nothing;
+    static constexpr bool nonnegative = Low == 0;
     static interval clip(const measurement&, code_limits) { return {Low, High}; }
 };
 
@@ -78,7 +79,7 @@ inline double share_above(const measurement& m, float x) {
         if (i != bin) continue;
         const auto begin = static_cast<double>(magnitude_bins::begin(i)),
                    end = static_cast<double>(magnitude_bins::begin(i + 1));
-        above += n * ((end - static_cast<double>(x)) / (end - begin));
+        above = std::fma(n, (end - static_cast<double>(x)) / (end - begin), above);
     }
     return total > 0 ? above / total : 0;
 }

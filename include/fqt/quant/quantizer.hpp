@@ -185,4 +185,17 @@ inline constexpr int bits_of = quantizer_traits<Q>::bits;
 template <class Q, class Granularity>
 inline constexpr bool has_granularity = std::same_as<typename quantizer_traits<Q>::granularity, Granularity>;
 
+/// Whether Q's range rule is for tensors that cannot be negative.
+template <class Q>
+inline constexpr bool takes_no_negatives = [] {
+    using range = typename quantizer_traits<Q>::range;
+    if constexpr (requires { range::nonnegative; }) return bool{range::nonnegative};
+    else return false;
+}();
+/// Whether Q transforms whole tensors before it quantizes them (tanh_weights.hpp).
+template <class Q>
+inline constexpr bool transforms_weights = requires(std::span<const float> w, std::span<float> t) {
+    Q::transform(w, t);
+};
+
 } // namespace fqt

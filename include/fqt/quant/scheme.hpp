@@ -24,7 +24,7 @@ struct uniform_edges {};
 ///                    weight scale of each output channel is folded into h first, so that both passes use the same
 ///                    weight codes; hadamard<...> transforms both instead
 ///   weight_gradient  h as it enters the weight gradient dW; per tensor, channel or sample. The same type as
-///                    input_gradient means the same codes
+///                    input_gradient means the same codes, except for block formats
 ///   sums             what a product leaves (binary16, or float); range proved by types, no grid
 ///   gradient         the gradient between layers (bfloat16, or float)
 ///   residual         a residual sum that no product reads as codes (binary16, bfloat16, or float)
@@ -68,6 +68,17 @@ struct scheme {
     static_assert(quantizer_traits<InputGradient>::copies == 1 && quantizer_traits<Weight>::copies == 1
                       && quantizer_traits<Activation>::copies == 1,
                   "fqt: mean_of<N, quantizer> averages weight gradients; use it for scheme.weight_gradient alone");
+    static_assert(!is_blocked<WeightGradient> || quantizer_traits<WeightGradient>::copies == 1,
+                  "fqt: scheme.weight_gradient is mean_of a block format, which is rounded once; use the block format");
+    static_assert(!range_traits<typename quantizer_traits<InputGradient>::range>::learned
+                      && !range_traits<typename quantizer_traits<WeightGradient>::range>::learned,
+                  "fqt: scheme.input_gradient or scheme.weight_gradient learns its range, but gradients have none to "
+                  "learn by; use full_range or a rule of clipping.hpp");
+    static_assert(!takes_no_negatives<Weight>,
+                  "fqt: scheme.weight has a range for tensors that cannot be negative; use learned_step or sawb");
+    static_assert(
+        !transforms_weights<Activation> && !transforms_weights<InputGradient> && !transforms_weights<WeightGradient>,
+        "fqt: tanh_weights<quantizer> is for scheme.weight alone; use the quantizer by itself");
     static_assert(
         !has_granularity<InputGradient, per_channel>,
         "fqt: scheme.input_gradient is per channel, which does not factor out of the sum over channels in dX; "
