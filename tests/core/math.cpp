@@ -36,6 +36,15 @@ double worst_of(float from, float to, int count, F&& f) {
 
 } // namespace
 
+TEST_CASE("tanh is within 0.501 ulp of the exact value, odd, and 1 at infinity") {
+    const auto error = [](float x) { return ulps(fqt::math::tanh(x), std::tanh(static_cast<long double>(x))); };
+    CHECK(worst_of(1e-30f, 30.0f, 200000, error) < 0.501);
+    CHECK(worst_of(0.2f, 0.3f, 100000, error) < 0.501); // around the seam
+    for (const float x : {0.0f, 1e-40f, 0.1f, 0.7f, 19.9f, 50.0f}) CHECK(fqt::math::tanh(-x) == -fqt::math::tanh(x));
+    CHECK(fqt::math::tanh(infinity) == 1);
+    CHECK(std::isnan(fqt::math::tanh(not_a_number)));
+}
+
 TEST_CASE("exp is within 0.501 ulp of the exact value wherever it is neither 0 nor infinite") {
     const auto error = [](float x) { return ulps(fqt::math::exp(x), std::exp(static_cast<long double>(x))); };
     CHECK(worst_of(-0x1p-40f, -103.9f, 400000, error) < 0.501);

@@ -85,7 +85,6 @@ TEST_CASE("magnitude-aware clipping takes the maximum of a Gaussian and averages
     remembering<magnitude_aware<>> r;
     const measured wide(samples::gaussian(4000, 1)), narrow(samples::gaussian(4000, 0.1));
     CHECK(r.clip(wide).magnitude() == doctest::Approx(double{wide.all.range.magnitude()}).epsilon(1e-6));
-    CHECK(r.memory[1] == 1);
     CHECK(r.clip(narrow).magnitude() == doctest::Approx(double{narrow.all.range.magnitude()}).epsilon(1e-6));
     // A Laplace distribution has P(|g| > sigma) = exp(-sqrt 2) = 0.243.
     double c = double{narrow.all.range.magnitude()};
@@ -93,7 +92,6 @@ TEST_CASE("magnitude-aware clipping takes the maximum of a Gaussian and averages
         const measured inverted(samples::laplace(4000, scale));
         c = (1 - 0.8) * c + 0.8 * double{inverted.all.range.magnitude()};
         CHECK(double{r.clip(inverted).magnitude()} == doctest::Approx(c).epsilon(1e-5));
-        CHECK(r.memory[1] == 0);
     }
     remembering<magnitude_aware<>> first;
     const measured inverted(samples::laplace(4000, 1));

@@ -1,7 +1,8 @@
 #pragma once
 // SPDX-License-Identifier: BSD-3-Clause
-// exp, log and cos with the same bits everywhere, for losses, schedules and pictures. libm's differ between versions,
-// so these use + - * /, fma and rint alone, in one order. They work in double and round once, at the end, to float.
+// exp, log, cos and tanh with the same bits everywhere, for losses, schedules and pictures. libm's differ between
+// versions, so these use + - * /, fma and rint alone, in one order. They work in double and round once, at the end, to
+// float.
 
 #include <bit>
 #include <cmath>
@@ -26,6 +27,16 @@ double horner(double x, const double (&c)[N]) {
 /// 2^k for -1022 <= k <= 1023.
 inline double power_of_two(std::int64_t k) { return std::bit_cast<double>(static_cast<std::uint64_t>(k + 1023) << 52); }
 
+/// e^x for -104 <= x <= 89, before it is rounded. x = k ln 2 + r with |r| <= 0.35; the Taylor series to r^9 leaves a
+/// relative error of 1e-11.
+inline double wide_exp(float x) {
+    const double wide = static_cast<double>(x), k = std::rint(wide * 0x1.71547652b82fep+0);
+    const double r = std::fma(-k, 0x1.62e42fefa39efp-1, wide);
+    static constexpr double series[] = {1.0,       1.0,       1.0 / 2,    1.0 / 6,     1.0 / 24,
+                                        1.0 / 120, 1.0 / 720, 1.0 / 5040, 1.0 / 40320, 1.0 / 362880};
+    return horner(r, series) * power_of_two(static_cast<std::int64_t>(k));
+}
+
 } // namespace detail
 
 /// e^x. Error below 0.501 ulp (units in the last place), subnormal results included; exp(0) is exactly 1.
@@ -34,12 +45,7 @@ inline float exp(float x) {
     if (x != x) return x;
     if (x < -104.0f) return 0.0f;
     if (x > 88.72283172607422f) return std::numeric_limits<float>::infinity();
-    // x = k ln 2 + r with |r| <= 0.35; the Taylor series to r^9 leaves a relative error of 1e-11.
-    const double wide = static_cast<double>(x), k = std::rint(wide * 0x1.71547652b82fep+0);
-    const double r = std::fma(-k, 0x1.62e42fefa39efp-1, wide);
-    static constexpr double series[] = {1.0,       1.0,       1.0 / 2,    1.0 / 6,     1.0 / 24,
-                                        1.0 / 120, 1.0 / 720, 1.0 / 5040, 1.0 / 40320, 1.0 / 362880};
-    return static_cast<float>(detail::horner(r, series) * detail::power_of_two(static_cast<std::int64_t>(k)));
+    return static_cast<float>(detail::wide_exp(x));
 }
 
 /// Natural logarithm. Error below 0.501 ulp, subnormal arguments included; log(1) is exactly 0.
@@ -77,6 +83,19 @@ inline float cos(float x) {
     const auto quarter = static_cast<std::uint64_t>(static_cast<std::int64_t>(k)) & 3u;
     const double value = quarter & 1u ? r * detail::horner(square, sine) : detail::horner(square, cosine);
     return static_cast<float>(quarter == 1 || quarter == 2 ? -value : value);
+}
+
+/// Hyperbolic tangent. Error below 0.501 ulp; tanh(0) is 0, of infinity 1. NaN stays NaN.
+inline float tanh(float x) {
+    if (x != x) return x;
+    const double wide = static_cast<double>(x), square = wide * wide;
+    if (square < 0.0625) { // the series to x^13 leaves a relative error of 1e-12
+        static constexpr double series[] = {1.0,         -1.0 / 3,         2.0 / 15,         -17.0 / 315,
+                                            62.0 / 2835, -1382.0 / 155925, 21844.0 / 6081075};
+        return static_cast<float>(wide * detail::horner(square, series));
+    }
+    const double e = std::abs(x) > 20 ? 0.0 : detail::wide_exp(-2 * std::abs(x));
+    return static_cast<float>(std::copysign((1 - e) / (1 + e), wide));
 }
 
 } // namespace fqt::math

@@ -4,7 +4,7 @@
 // its product runs. A tensor in blocks is not kept: each product that reads it evaluates and quantizes it anew, along
 // its own contraction, while the sample is in cache.
 
-#include <fqt/layers/measuring.hpp>
+#include <fqt/layers/passes.hpp>
 #include <fqt/quant/blocks.hpp>
 
 namespace fqt {
@@ -41,34 +41,44 @@ struct block_rounding {
     template <class X>
     static void round(const X& x, int n, const grid& tensor, const random_stream& stream, std::uint32_t sample,
                       float* to) {
-        constexpr int stride = std::max(pixels, 8);
-        for (int first = 0; first < Shape.pixels(); first += stride)
+        for (int first = 0; first < Shape.pixels(); first += patch)
             for (int block = 0; block < blocks(Shape.channels); block += together)
-                for (int p = first; p < std::min(first + stride, Shape.pixels()); p += pixels)
-                    group(x, n, tensor, stream, sample, p, block, to);
+                round_patch(x, n, tensor, stream, sample, first, block, to);
     }
 
 private:
     using lane_grid = passes::lane_grid<Arch>;
     using traits = quantizer_traits<Q>;
+    // Whole octets of pixels, since one draw of random bits serves an octet: one group, or eight of a pixel each.
+    static constexpr int patch = std::max(pixels, 8), groups = patch / pixels;
 
     template <class X>
-    static void group(const X& x, int n, const grid& tensor, const random_stream& stream, std::uint32_t sample,
-                      int first, int block, float* to) {
-        const int end = std::min(first + pixels, Shape.pixels());
-        floats<Arch> most(0.0f);
-        for (int p = first; p < end; ++p)
-            for (int b = block; b < block + together; ++b) most = max(abs(x.template load<Arch>(n, p, b)), most);
-        const lane_grid g = fitted(most, tensor);
+    static void round_patch(const X& x, int n, const grid& tensor, const random_stream& stream, std::uint32_t sample,
+                            int first, int block, float* to) {
+        const int end = std::min(first + patch, Shape.pixels());
+        lane_grid grids[groups];
+        for (int g = 0; g < groups && first + g * pixels < end; ++g) {
+            floats<Arch> most(0.0f);
+            for (int p = first + g * pixels; p < std::min(first + (g + 1) * pixels, end); ++p)
+                for (int b = block; b < block + together; ++b) most = max(abs(x.template load<Arch>(n, p, b)), most);
+            grids[g] = fitted(most, tensor);
+        }
         for (int b = block; b < block + together; ++b)
-            for (int p = first; p < end; ++p) {
-                floats<Arch> u(0.0f);
-                if constexpr (traits::draws)
-                    u = simd::octet_bits<Arch>(stream, sample, b * lanes, p / 8, Shape.pixels()).uniform(p % 8);
-                const auto q =
-                    passes::clamped<Arch>(Q::encode(x.template load<Arch>(n, p, b), g, u), traits::limits(true));
-                without_padding<Arch, Shape>(Q::decode(q, g), b)
-                    .store(to + std::ptrdiff_t{p} * padded(Shape.channels) + b * lanes);
+            for (int octet = first; octet < end; octet += 8) {
+                const auto encode = [&](int p, floats<Arch> u) {
+                    const auto v = x.template load<Arch>(n, p, b);
+                    const lane_grid& g = grids[(p - first) / pixels];
+                    const auto q = passes::clamped<Arch>(Q::encode(v, g, u), traits::limits(true));
+                    without_padding<Arch, Shape>(Q::decode(q, g), b)
+                        .store(to + std::ptrdiff_t{p} * padded(Shape.channels) + b * lanes);
+                };
+                const int last = std::min(octet + 8, end);
+                if constexpr (traits::draws) {
+                    const simd::octet_bits<Arch> bits(stream, sample, b * lanes, octet / 8, Shape.pixels());
+                    for (int p = octet; p < last; ++p) encode(p, bits.uniform(p - octet));
+                } else {
+                    for (int p = octet; p < last; ++p) encode(p, floats<Arch>(0.0f));
+                }
             }
     }
 
@@ -95,15 +105,6 @@ inline constexpr bool blocks_fit = true;
 template <class Q, shape Shape, class Arch>
     requires(is_blocked<Q>)
 inline constexpr bool blocks_fit<Q, Shape, Arch> = sizeof(block_rounding<Q, block_axis::channels, Shape, Arch>) > 0;
-
-/// The grid of a gradient's tensor for block format Q. Errors: a gradient that is not finite.
-template <class Q, class Arch, class H>
-grid tensor_grid(const context& c, const H& h, std::byte* shared, const char* layer) {
-    measured_samples<measures::extremes, H::dims, Arch> found(shared, c.samples);
-    parallel_for(c.samples, c.threads, [&](int n, int) { found.measure(h, n); });
-    if (!found.all_finite(c.samples)) passes::refuse_non_finite("a gradient", layer);
-    return Q::fit(found.of_batch(c.samples).range, {});
-}
 
 /// The same for weights (k, r, s, c): blocks lie along c for the forward product and along k for the input gradient;
 /// tiles of k times c serve both.

@@ -22,6 +22,8 @@ struct gradient_codes {
                           by_channel = has_granularity<Q, per_channel>;
     static constexpr code_limits limits = traits::limits(true);
     static constexpr int copies = traits::copies;
+    /// At least extremes, by which NaN and infinity are found.
+    static constexpr measures needs = std::max(range::needs, measures::extremes);
     /// Floats that the range rule keeps between steps.
     static constexpr int memory_size = range::memory * (by_channel ? padded(Shape.channels) : 1);
     static_assert(!by_channel || (is_linear<Q> && std::same_as<grid_type, grid>),
@@ -72,15 +74,8 @@ struct gradient_codes {
         if constexpr (by_channel) {
             fit_channels<Arch>(c, h, shared, remembered, layer);
             parallel_for(c.samples, c.threads, [&](int n, int) { write<Arch>(c, h, stream, n); });
-        } else if constexpr (range::needs == measures::nothing) {
-            for (int n = 0; n < (by_sample ? c.samples : 1); ++n) grids[n] = fit(measurement{}, remembered);
-            measured_samples<measures::extremes, Shape, Arch> found(shared, c.samples);
-            parallel_for(c.samples, c.threads, [&](int n, int) {
-                if (found.measure(h, n)) write<Arch>(c, h, stream, n);
-            });
-            if (!found.all_finite(c.samples)) passes::refuse_non_finite("a gradient", layer);
         } else {
-            measured_samples<range::needs, Shape, Arch> found(shared, c.samples);
+            measured_samples<needs, Shape, Arch> found(shared, c.samples);
             parallel_for(c.samples, c.threads, [&](int n, int) {
                 if (!found.measure(h, n)) return;
                 if constexpr (by_sample) {
@@ -98,10 +93,9 @@ struct gradient_codes {
 
     /// Bytes of shared memory that encode() uses besides its own.
     static constexpr std::size_t encode_bytes(int samples) {
-        using arch_of_any = arch::generic; // the sizes are the same for all
-        constexpr measures least = std::max(range::needs, measures::extremes);
-        return by_channel ? measured_channels<least, Shape, arch_of_any>::bytes()
-                          : measured_samples<least, Shape, arch_of_any>::bytes(samples);
+        using any = arch::generic; // the sizes are the same for all
+        return by_channel ? measured_channels<needs, Shape, any>::bytes()
+                          : measured_samples<needs, Shape, any>::bytes(samples);
     }
 
     // ---- the codes as a lazy tensor, for kernels and observers ----
@@ -164,7 +158,7 @@ private:
 
     template <class Arch, class H>
     void fit_channels(const context& c, const H& h, std::byte* shared, float* remembered, const char* layer) {
-        measured_channels<std::max(range::needs, measures::extremes), Shape, Arch> found(shared);
+        measured_channels<needs, Shape, Arch> found(shared);
         found.measure(c, h);
         for (int k = 0; k < padded(Shape.channels); ++k) {
             const measurement m = found.of_channel(k, c.samples);

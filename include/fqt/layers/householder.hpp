@@ -90,8 +90,7 @@ public:
     template <class Arch, class H>
     reflected<H> reflect(const context& c, const H& h, std::byte* shared, const char* layer) {
         measured_samples<measures::extremes, Out, Arch> found(shared, c.samples);
-        parallel_for(c.samples, c.threads, [&](int n, int) { found.measure(h, n); });
-        if (!found.all_finite(c.samples)) passes::refuse_non_finite("a gradient", layer);
+        found.measure_all(c, h, "a gradient", layer);
         for (int n = 0; n < c.samples; ++n) magnitude_[n] = found.of_sample(n).range.magnitude();
         group(c.samples);
         each_site<Out>(c, [&](int p, int b) {

@@ -61,7 +61,7 @@ struct range_norm {
         if (s.count < 2) return {0};
         const double logarithm = double{math::log(static_cast<float>(s.count))};
         const double square = 0.29182507490186166 / (2 * logarithm); // of C
-        return {.value = square * s.range * s.range, .by_range = 2 * square * s.range};
+        return {.value = product(square, product(s.range, s.range)), .by_range = 2 * square * s.range};
     }
 };
 
@@ -71,7 +71,8 @@ struct l1_norm {
     static constexpr const char* name = "l1_norm";
     static constexpr bool uses_deviation = true;
     static sigma_squared of(const channel_statistics& s) {
-        return {.value = math::pi / 2 * s.deviation * s.deviation, .by_deviation = math::pi * s.deviation};
+        return {.value = product(math::pi / 2, product(s.deviation, s.deviation)),
+                .by_deviation = math::pi * s.deviation};
     }
 };
 

@@ -82,32 +82,6 @@ bool all_finite(std::span<const float> values) {
     return finite;
 }
 
-/// The least and greatest value of each sample. NaN and infinity are found by 0 * x, which is then not 0.
-template <class Arch, class X>
-void measure(const context& c, const X& x, interval* of_sample, const char* what, const char* layer) {
-    bool finite = true;
-    parallel_for(c.samples, c.threads, [&](int n, int) {
-        const X values = x;
-        floats<Arch> low(0.0f), high(0.0f), poison(0.0f);
-        each_block<X::dims>([&](int p, int b) __attribute__((always_inline)) {
-            const auto v = values.template load<Arch>(n, p, b);
-            low = min(v, low);
-            high = max(v, high);
-            poison = fma(v, floats<Arch>(0.0f), poison);
-        });
-        of_sample[n] = {reduce_min(low), reduce_max(high)};
-        if (!all(poison == floats<Arch>(0.0f))) of_sample[n].high = std::numeric_limits<float>::infinity();
-    });
-    for (int n = 0; n < c.samples; ++n) finite = finite && of_sample[n].high < std::numeric_limits<float>::infinity();
-    if (!finite) refuse_non_finite(what, layer);
-}
-
-inline interval over_samples(const context& c, const interval* of_sample) {
-    interval whole = of_sample[0];
-    for (int n = 1; n < c.samples; ++n) whole = whole.join(of_sample[n]);
-    return whole;
-}
-
 // ---- activations ----
 
 /// A grid whose step or inverse are lanes: one grid per channel.

@@ -94,10 +94,8 @@ public:
             "fqt: scheme.input_gradient is hadamard<quantizer>, which takes output channels (of each group) in "
             "multiples of 16; give this layer another scheme: with<scheme>(layer)");
         weights_.plan(p, X::learns);
-        if (Bias) {
-            p.persistent(bias_, out_channels);
-            p.persistent(bias_gradient_, out_channels);
-        }
+        if (Bias)
+            for (float** place : {&bias_, &bias_gradient_}) p.persistent(*place, out_channels);
         for (float** place : {&zeros_, &scale_, &low_, &high_}) p.persistent(*place, out_channels);
         p.persistent(first_, 2 * out_channels);
         p.persistent(second_, out_channels);
@@ -140,10 +138,10 @@ public:
     template <class F>
     void each_state(F&& f) {
         input_.each_state(f, name_);
+        weights_.each_state(f, name_);
         const auto memory = [&](const char* of, float* first, int size) {
             if (first) f(state{name_ / of, {first, static_cast<std::size_t>(size)}});
         };
-        weights_.each_state(f, name_);
         memory("input_gradient_range_memory", dx_memory_, dx_codes::memory_size);
         memory("weight_gradient_range_memory", dw_memory_, dw_codes::memory_size);
     }
@@ -264,16 +262,22 @@ private:
         else return 1.0f;
     }
 
+    /// Calls stage(source) with how a kernel reads sample n of the input for a product that contracts along Axis: as
+    /// codes, or as floats, which a block format leaves in `rounded`.
+    template <block_axis Axis, class X, class Stage>
+    void stage_x(const context& c, const X& x, int n, float* rounded, Stage&& stage) {
+        if constexpr (blocked_input) {
+            input_.template round<Axis>(c, x, n, stream_of(c, number_, purpose::activations), rounded);
+            stage(float_source{rounded, padded(G.in.channels)});
+        } else {
+            stage(code_source<input_type<X>>{input_.view(x), n});
+        }
+    }
     template <class X, class Epilogue>
     void multiply(const context& c, const X& x, int n, int thread, const Epilogue& epilogue) {
         std::byte* staged = c.scratch_of(thread) + rounded_bytes;
-        if constexpr (blocked_input) {
-            auto* rounded = reinterpret_cast<float*>(c.scratch_of(thread));
-            input_.template round<block_axis::channels>(c, x, n, stream_of(c, number_, purpose::activations), rounded);
-            forward_kernel::stage(float_source{rounded, padded(G.in.channels)}, staged);
-        } else {
-            forward_kernel::stage(code_source<input_type<X>>{input_.view(x), n}, staged);
-        }
+        stage_x<block_axis::channels>(c, x, n, reinterpret_cast<float*>(c.scratch_of(thread)),
+                                      [&](const auto& source) { forward_kernel::stage(source, staged); });
         forward_kernel::run(staged, weights_.packed_forward, epilogue);
     }
 
@@ -393,15 +397,18 @@ private:
     /// Grids of block formats for h, where their scales have two levels.
     template <class H>
     void fit_blocks(const context& c, const H& h, backward_memory& memory) {
+        const auto range_of = [&](const auto& values) {
+            measured_samples<measures::extremes, G.out(), Arch> found(memory.measuring, c.samples);
+            found.measure_all(c, values, "a gradient", name_.c_str());
+            return found.of_batch(c.samples).range;
+        };
+        const interval range = range_of(h);
         if constexpr (blocked_dx)
-            memory.dx_tensor =
-                tensor_grid<input_gradient_quantizer, Arch>(c, for_dx(h), memory.measuring, name_.c_str());
-        if constexpr (blocked_dw)
-            memory.dw_tensor = tensor_grid<weight_gradient_quantizer, Arch>(c, h, memory.measuring, name_.c_str());
+            memory.dx_tensor = input_gradient_quantizer::fit(rotates ? range_of(for_dx(h)) : range, {});
+        if constexpr (blocked_dw) memory.dw_tensor = weight_gradient_quantizer::fit(range, {});
     }
 
-    /// Calls stage(source) with how a kernel reads sample n of h for a product that contracts along Axis: as codes, or
-    /// as floats, which block formats leave in `rounded`.
+    /// The same for h.
     template <class Q, block_axis Axis, class Codes, class H, class Stage>
     void stage_h(const context& c, const Codes& codes, const grid& tensor, purpose use, const H& h, int n,
                  float* rounded, Stage&& stage) {
@@ -451,7 +458,10 @@ private:
                 for (int i = 0; i < count; ++i) {
                     std::byte* activation = staged + static_cast<std::size_t>(i) * staged_bytes_of_dw;
                     std::byte* gradient = activation + weight_kernel::staged_activation_bytes;
-                    if (copy == 0) stage_activation(c, x, n + i, rounded, activation);
+                    if (copy == 0)
+                        stage_x<block_axis::pixels>(c, x, n + i, rounded, [&](const auto& source) {
+                            weight_kernel::stage_activation(source, !X::nonnegative, activation);
+                        });
                     stage_h<weight_gradient_quantizer, block_axis::pixels>(
                         c, memory.dw.copy(copy), memory.dw_tensor, purpose::weight_gradient, h, n + i, rounded,
                         [&](const auto& source) { weight_kernel::stage_gradient(source, gradient); });
@@ -462,16 +472,6 @@ private:
             }
         }
     }
-    template <class X>
-    void stage_activation(const context& c, const X& x, int n, float* rounded, std::byte* to) {
-        if constexpr (blocked_input) {
-            input_.template round<block_axis::pixels>(c, x, n, stream_of(c, number_, purpose::activations), rounded);
-            weight_kernel::stage_activation(float_source{rounded, padded(G.in.channels)}, !X::nonnegative, to);
-        } else {
-            weight_kernel::stage_activation(code_source<input_type<X>>{input_.view(x), n}, !X::nonnegative, to);
-        }
-    }
-
     /// dW from the groups' sums, and what turns them into real numbers: the activations' step, the channel's step of h,
     /// and, where h had the weight scale folded in, one over that.
     template <bool Folded, class X>

@@ -185,7 +185,7 @@ struct residual_spec : spec {
             } else if constexpr (!is_stored<X>) {
                 p.saved(values_, padded_size(In));
                 p.persistent(measured_, 1);
-                p.shared(sizeof(interval) * static_cast<std::size_t>(p.batch()));
+                p.shared(input_measuring_bytes<measures::extremes, In>(p.batch()));
             }
             p.slot(sizeof(gradient_type) * static_cast<std::size_t>(padded_size(output(In).value)));
             p.depth(depth + 1);
@@ -292,10 +292,10 @@ struct residual_spec : spec {
 
         template <class X>
         void store_values(const context& c, const X& x) {
-            auto* of_sample = reinterpret_cast<interval*>(c.shared);
-            passes::measure<Arch>(c, x, of_sample, "the input", name_.c_str());
+            measured_samples<measures::extremes, In, Arch> found(c.shared, c.samples);
+            found.measure_all(c, x, "the input", name_.c_str());
             passes::store<Arch>(c, x, values_);
-            *measured_ = passes::over_samples(c, of_sample);
+            *measured_ = found.of_batch(c.samples).range;
         }
 
         template <unsigned Held, class X, class G, class Plus>

@@ -71,8 +71,7 @@ public:
             if (rule::learned) p.persistent(learned_, 1);
             if (rule::learned) p.persistent(learned_gradient_, 1);
             p.saved(data_, static_cast<int>(type<X>::sample_bytes));
-            p.shared(measured<measures::extremes>::bytes(p.batch()));
-            p.shared(measured<rule::needs>::bytes(p.batch()));
+            p.shared(input_measuring_bytes < rule::learned ? measures::moments : rule::needs, Shape > (p.batch()));
             p.shared(static_cast<std::size_t>(p.batch()) * sizeof(float));
             if (rule::learned) p.shared(static_cast<std::size_t>(p.batch()) * sizeof(double));
         }
@@ -171,39 +170,17 @@ public:
     static constexpr bool changes_gradient = clips<X>;
 
 private:
-    template <measures Needs>
-    using measured = measured_samples<Needs, Shape, Arch>;
-
     template <class X>
     interval current_range(const context& c, const X& x, const path& name) {
         if constexpr (rule::learned) {
             if (!(*learned_ > 0))
-                *learned_ = range_rule::initial(measure<measures::moments>(c, x, name), limits_for(x));
+                *learned_ = range_rule::initial(measure_input<measures::moments, Arch>(c, x, name), limits_for(x));
             return interval_of(x, *learned_);
         } else {
-            return rule::clip(current_measurement(c, x, name), limits_for(x), {memory_, std::size_t{rule::memory}});
+            return rule::clip(measure_input<rule::needs, Arch>(c, x, name), limits_for(x),
+                              {memory_, std::size_t{rule::memory}});
         }
     }
-    template <class X>
-    measurement current_measurement(const context& c, const X& x, const path& name) {
-        if constexpr (has_range<X> && rule::needs <= measures::extremes) {
-            measurement m;
-            for (int channel = 0; channel < Shape.channels; ++channel) m.range = m.range.join(x.range(channel));
-            if (!(m.range.magnitude() < std::numeric_limits<float>::infinity()))
-                passes::refuse_non_finite("the input", name.c_str());
-            return m;
-        } else {
-            return measure<std::max(rule::needs, measures::extremes)>(c, x, name);
-        }
-    }
-    template <measures Needs, class X>
-    measurement measure(const context& c, const X& x, const path& name) {
-        measured<Needs> found(c.shared, c.samples);
-        parallel_for(c.samples, c.threads, [&](int n, int) { found.measure(x, n); });
-        if (!found.all_finite(c.samples)) passes::refuse_non_finite("the input", name.c_str());
-        return found.of_batch(c.samples);
-    }
-
     template <class X>
     static constexpr code_limits limits_for(const X&) {
         return traits::limits(!X::nonnegative);
@@ -216,9 +193,11 @@ private:
     void fit(const X& x, interval range) {
         *clip_ = range;
         *grid_ = Quantizer::fit(range, limits_for(x));
-        // What the grid covers may be less than the range, or more.
-        if constexpr ((rule::clips || grid_clips) && !rule::learned)
-            *clip_ = {end_of_grid(limits_for(x).low), end_of_grid(limits_for(x).high)};
+        if constexpr ((rule::clips || grid_clips) && !rule::learned) {
+            // The grid may end before the range does, or cover more of it than asked for.
+            const interval ends{end_of_grid(limits_for(x).low), end_of_grid(limits_for(x).high)};
+            *clip_ = grid_clips ? ends : range.join(ends);
+        }
     }
     float end_of_grid(int code) const {
         return floats<arch::generic>(Quantizer::decode(floats<arch::generic>(static_cast<float>(code)), *grid_))
@@ -246,8 +225,7 @@ private:
                     range_rule::slope(x.template load<Arch>(n, p, b), stored.template load<Arch>(n, p, b), clip);
                 sum.add_product(without_padding<Arch, Shape>(slope, b), g.template load<Arch>(n, p, b));
             });
-            of_sample[n] = 0;
-            for (int i = 0; i < lanes; ++i) of_sample[n] += sum.lane(i);
+            of_sample[n] = sum_of_lanes<Arch>(sum);
         });
         double total = 0;
         for (int n = 0; n < c.samples; ++n) total += of_sample[n];
@@ -262,7 +240,6 @@ template <shape Shape, class Quantizer, class Arch>
 class stored_input<Shape, Quantizer, Arch> {
     static constexpr bool two_levels = Quantizer::has_two_levels;
     static_assert(blocks_fit<Quantizer, Shape, Arch>);
-    using measured = measured_samples<measures::extremes, Shape, Arch>;
     grid* grid_{};   // of the tensor
     float* range_{}; // running largest magnitude, whether it was ever set
 
@@ -274,7 +251,7 @@ public:
     constexpr void plan(planner& p) {
         p.persistent(grid_, 1);
         if (two_levels) p.persistent(range_, 2);
-        p.shared(measured::bytes(p.batch()));
+        p.shared(input_measuring_bytes<measures::extremes, Shape>(p.batch()));
     }
     template <class F>
     void each_parameter(F&&, const path&) {}
@@ -296,7 +273,8 @@ public:
 
     template <class X>
     void prepare_forward(const context& c, const X& x, const path& name) {
-        const float most = magnitude(c, x, name); // also where only its being finite matters
+        // Also where only its being finite matters.
+        const float most = measure_input<measures::extremes, Arch>(c, x, name).range.magnitude();
         if constexpr (two_levels) {
             range_[0] = std::fma(range_[1] > 0 ? c.momentum : 1.0f, most - range_[0], range_[0]);
             range_[1] = 1;
@@ -323,15 +301,6 @@ public:
     void encode_sample(const context&, const X&, int, const random_stream&, float*) {}
     template <class X>
     void finish(const context&, const X&, const float*) {}
-
-private:
-    template <class X>
-    static float magnitude(const context& c, const X& x, const path& name) {
-        measured found(c.shared, c.samples);
-        parallel_for(c.samples, c.threads, [&](int n, int) { found.measure(x, n); });
-        if (!found.all_finite(c.samples)) passes::refuse_non_finite("the input", name.c_str());
-        return found.of_batch(c.samples).range.magnitude();
-    }
 };
 
 } // namespace fqt

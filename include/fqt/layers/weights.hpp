@@ -44,6 +44,8 @@ struct weights {
     static constexpr bool transforms = transforms_weights<quantizer>;
     static_assert(!rule::learned || !by_channel,
                   "fqt: scheme.weight learns its range, of which there is one a tensor; use per_tensor");
+    static_assert(!rule::learned || is_linear<quantizer>,
+                  "fqt: scheme.weight learns its range, for which its grid must be linear; use symmetric<bits>");
 
     float *value{}, *gradient{};
     std::int8_t* code{}; // integers, (k, r, s, c), unless the quantizer is `real`
@@ -68,7 +70,7 @@ struct weights {
         if (rule::learned) p.persistent(learned, 1);
         if (rule::learned) p.persistent(learned_gradient, 1);
         if (memory_size > 0)
-            for (float** place : {&memory, &packed_memory_, &evaluation_memory_}) p.persistent(*place, memory_size);
+            for (float** place : {&memory, &packed_memory_}) p.persistent(*place, memory_size);
         if (rule::needs == measures::histogram) p.persistent(histogram_, magnitude_bins::count * G.outputs);
         if (transforms) p.persistent(transformed_, G.weights());
         p.persistent(packed_value_, G.weights());
@@ -104,81 +106,12 @@ struct weights {
 
     /// Codes, grids, norms and packed forms of the values as they are now, to meet signed or unsigned activations.
     void prepare(const context& c, int layer, const char* name, bool signed_activations, bool learns) {
-        prepare(c, layer, name, signed_activations, learns, memory);
-    }
-
-    /// The same for evaluation, where values seldom change from one call to the next: the forward form is packed only
-    /// if they have. Values are compared, and not watched, since whoever has a span of them may write to it. What range
-    /// rules remember stays as it is.
-    void prepare_infer(const context& c, int layer, const char* name, bool signed_activations) {
-        const bool same_draws = !traits::draws || (packed_seed_ == c.seed && packed_step_ == c.step);
-        const bool same_range =
-            (!learned || *learned == packed_range_) && std::equal(memory, memory + memory_size, packed_memory_);
-        if (is_packed_ && same_draws && same_range
-            && std::memcmp(value, packed_value_, sizeof(float) * G.weights()) == 0)
-            return;
-        if (learned && !(*learned > 0))
-            fail("the learnt range of the weights of layer '%s' is %g, so it cannot be evaluated; lower its rate, or "
-                 "train another step, which begins it anew",
-                 name, double{*learned});
-        std::copy_n(memory, memory_size, evaluation_memory_);
-        prepare(c, layer, name, signed_activations, false, evaluation_memory_);
-        std::copy_n(value, G.weights(), packed_value_);
-        std::copy_n(memory, memory_size, packed_memory_);
-        if (learned) packed_range_ = *learned;
-        packed_seed_ = c.seed;
-        packed_step_ = c.step;
-        is_packed_ = true;
-    }
-
-    /// From the gradient by the quantized weights to that by the values, in place. It passes straight through, but for
-    /// a transform, and for ranges that are learnt: there it stops outside, and the range's slope is summed.
-    void finish_gradient() {
-        if constexpr (rule::learned) {
-            double sum = 0;
-            const float c = *learned;
-            for (int i = 0; i < G.weights(); ++i) {
-                const float w = value_to_quantize()[i];
-                using one = floats<arch::generic>;
-                const one q = quantizer::encode(one(w), grid_[0], one(0.5f));
-                const float decoded = quantizer::decode(passes::clamped<arch::generic>(q, limits), grid_[0]).lane(0);
-                sum = std::fma(double{one(range_rule::slope(one(w), one(decoded), one(c))).lane(0)},
-                               double{gradient[i]}, sum);
-                if (!(std::abs(w) <= c)) gradient[i] = 0;
-            }
-            *learned_gradient = static_cast<float>(product(sum, range_rule::gradient_scale(G.weights(), limits)));
-        }
-        if constexpr (transforms) quantizer::transform_gradient({value, G.weights()}, {gradient, G.weights()});
-    }
-
-private:
-    static constexpr code_limits limits = traits::limits(true);
-    struct channel_measurement {
-        interval range;
-        double magnitude, square;
-    };
-    typename traits::grid_type* grid_{};
-    channel_measurement* measured_{};          // of each output channel
-    std::uint32_t* histogram_{};               // likewise
-    float* transformed_{};                     // what is quantized, where the quantizer transforms values first
-    std::int8_t* rotated_code_{};              // for the input gradient, where it is transformed
-    float *packed_value_{}, *packed_memory_{}; // what the codes of an evaluation were made of
-    float* evaluation_memory_{};               // what the range rule may write to in evaluation
-    float packed_range_{};
-    std::uint64_t packed_seed_{};
-    std::uint32_t packed_step_{};
-    bool is_packed_{};
-
-    const float* value_to_quantize() const { return transforms ? transformed_ : value; }
-
-    void prepare(const context& c, int layer, const char* name, bool signed_activations, bool learns,
-                 float* remembered) {
         is_packed_ = false;
         // Below this a thread costs more than it saves.
         const int threads = G.weights() < 4096 ? 1 : c.threads;
         if constexpr (transforms) quantizer::transform({value, G.weights()}, {transformed_, G.weights()});
         parallel_for(G.outputs, threads, [&](int k, int) { measure(k); });
-        fit(name, remembered);
+        fit(name);
         const random_stream stream = stream_of(c, layer, purpose::weights);
         auto* decoded = reinterpret_cast<float*>(c.shared);
         if constexpr (is_real<quantizer>) {
@@ -201,6 +134,67 @@ private:
             pack(decoded, for_backward, signed_activations, learns, threads);
         }
     }
+
+    /// The same for evaluation, where values seldom change from one call to the next: the forward form is packed only
+    /// if they have. Values are compared, and not watched, since whoever has a span of them may write to it. What range
+    /// rules remember stays as it is.
+    void prepare_infer(const context& c, int layer, const char* name, bool signed_activations) {
+        const bool same_draws = !traits::draws || (packed_seed_ == c.seed && packed_step_ == c.step);
+        const bool same_range =
+            (!learned || *learned == packed_range_) && std::equal(memory, memory + memory_size, packed_memory_);
+        if (is_packed_ && same_draws && same_range
+            && std::memcmp(value, packed_value_, sizeof(float) * G.weights()) == 0)
+            return;
+        if (learned && !(*learned > 0))
+            fail("the learnt range of the weights of layer '%s' is %g, so it cannot be evaluated; lower its rate, or "
+                 "train another step, which begins it anew",
+                 name, double{*learned});
+        std::copy_n(memory, memory_size, packed_memory_);
+        prepare(c, layer, name, signed_activations, false);
+        std::copy_n(packed_memory_, memory_size, memory);
+        std::copy_n(value, G.weights(), packed_value_);
+        if (learned) packed_range_ = *learned;
+        packed_seed_ = c.seed;
+        packed_step_ = c.step;
+        is_packed_ = true;
+    }
+
+    /// From the gradient by the quantized weights to that by the values, in place. It passes straight through, but for
+    /// a transform, and for ranges that are learnt: there it stops outside, and the range's slope is summed.
+    void finish_gradient() {
+        if constexpr (rule::learned) {
+            double sum = 0;
+            const float c = *learned;
+            for (int i = 0; i < G.weights(); ++i) {
+                const float w = value_to_quantize()[i], decoded = product(static_cast<float>(code[i]), *step);
+                using one = floats<arch::generic>;
+                sum = std::fma(double{one(range_rule::slope(one(w), one(decoded), one(c))).lane(0)},
+                               double{gradient[i]}, sum);
+                if (!(std::abs(w) <= c)) gradient[i] = 0;
+            }
+            *learned_gradient = static_cast<float>(product(sum, range_rule::gradient_scale(G.weights(), limits)));
+        }
+        if constexpr (transforms) quantizer::transform_gradient({value, G.weights()}, {gradient, G.weights()});
+    }
+
+private:
+    static constexpr code_limits limits = traits::limits(true);
+    struct channel_measurement {
+        interval range;
+        double magnitude, square;
+    };
+    typename traits::grid_type* grid_{};
+    channel_measurement* measured_{};          // of each output channel
+    std::uint32_t* histogram_{};               // likewise
+    float* transformed_{};                     // what is quantized, where the quantizer transforms values first
+    std::int8_t* rotated_code_{};              // for the input gradient, where it is transformed
+    float *packed_value_{}, *packed_memory_{}; // what the codes of an evaluation were made of
+    float packed_range_{};
+    std::uint64_t packed_seed_{};
+    std::uint32_t packed_step_{};
+    bool is_packed_{};
+
+    const float* value_to_quantize() const { return transforms ? transformed_ : value; }
 
     /// H w along the outputs, quantized by the weights' own rule: codes, and what they stand for in `to`.
     void rotate(const float* w, const random_stream& stream, int threads, float* to) {
@@ -271,12 +265,12 @@ private:
         return all;
     }
 
-    void fit(const char* name, float* remembered) {
+    void fit(const char* name) {
         for (int k = 0; k < G.outputs; ++k)
             if (!std::isfinite(norm[k])) passes::refuse_non_finite("a weight", name);
         for (int g = 0; g < grids; ++g) {
             const measurement m = measurement_of(by_channel ? g : 0, by_channel ? g + 1 : G.outputs);
-            grid_[g] = quantizer::fit(clip_of(m, remembered + rule::memory * g), limits);
+            grid_[g] = quantizer::fit(clip_of(m, memory + rule::memory * g), limits);
         }
         float largest_step = 0;
         for (int k = 0; k < G.outputs; ++k) {

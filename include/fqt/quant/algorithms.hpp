@@ -164,7 +164,8 @@ inline constexpr detail::formats<e5m2<>, e5m2<>, e5m2<>, e5m2<>, float_edges> fp
 inline constexpr detail::formats<e4m3<>, e4m3<>, e5m2<>, e5m2<>, float_edges> hfp8{};
 
 /// The delayed scaling of NVIDIA's Transformer Engine (read in its source): hybrid FP8 with the largest magnitude of
-/// the last History steps for a scale, so that a step needs no pass to measure; what saturates is counted.
+/// the last History steps for a scale; steps that saturate are counted. There it saves the pass that measures; here
+/// that pass is the one that remembers this step's magnitude.
 template <int History = 1024>
 inline constexpr detail::formats<
     e4m3<nearest, per_tensor, delayed<History>>, e4m3<nearest, per_tensor, delayed<History>>,

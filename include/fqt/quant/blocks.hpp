@@ -82,10 +82,19 @@ struct blocks_of {
     }
     static grid fit_block(float magnitude, const grid& tensor) {
         if constexpr (!has_two_levels) return Element::fit({-magnitude, magnitude}, limits(true));
-        else return grid_of(product(from_e4m3(to_e4m3(product(magnitude / greatest, tensor.inverse))), tensor.step));
+        else return grid_of(product(rounded_scale(product(magnitude / greatest, tensor.inverse)), tensor.step));
     }
     static auto encode(auto x, const auto& g, auto u) { return Element::encode(x, g, u); }
     static auto decode(auto q, const auto& g) { return Element::decode(q, g); }
+
+private:
+    /// The nearest number of e4m3; 448 for what lies beyond.
+    static float rounded_scale(float scale) {
+        using format = e4m3<nearest, per_tensor, full_range, fixed_scale<e4m3<>::log2_least>>;
+        using one = simd::f32x16<arch::generic>;
+        const grid own = format::fit({}, {});
+        return one(format::decode(format::encode(one(scale), own, one(0.0f)), own)).lane(0);
+    }
 };
 
 // ---- formats by name (OCP Microscaling Formats v1.0; NVFP4) ----

@@ -68,20 +68,19 @@ struct delayed {
 ///   Gaussian, where P(|g| > sigma) > 0.3  c = max|g|
 ///   else, an inverted T                   c_t = (1 - A) c_{t-1} + A max|g|_t   (the paper's k A with k = 1)
 /// sigma is the rms. A Gaussian has 0.317, a Laplace distribution 0.243. The first step takes its largest magnitude.
-/// Memory: c, and whether this step was Gaussian.
+/// Memory: c.
 template <float A = 0.8f>
 struct magnitude_aware {
     static_assert(A > 0 && A <= 1);
     static constexpr const char* name = "magnitude aware";
     static constexpr measures needs = measures::histogram;
-    static constexpr int memory = 2;
+    static constexpr int memory = 1;
 
     static interval clip(const measurement& m, code_limits, std::span<float> kept) {
         const float most = m.range.magnitude();
         const bool gaussian = detail::share_above(m, static_cast<float>(std::sqrt(m.mean_square()))) > 0.3;
         const bool first = kept[0] == 0;
         kept[0] = gaussian || first ? most : std::fma(A, most - kept[0], kept[0]);
-        kept[1] = gaussian ? 1.0f : 0.0f;
         return detail::sided(kept[0], m);
     }
 };

@@ -1,7 +1,7 @@
 #pragma once
 // SPDX-License-Identifier: BSD-3-Clause
-// How a grid's step follows from the greatest magnitude it must hold, where not every float will do: powers of two, and
-// the two formats in which block formats keep their scales. A scale rule is
+// How a grid's step follows from the greatest magnitude it must hold, where not every float will do: powers of two. A
+// scale rule is
 //   step(magnitude, top)   the step of a grid whose greatest value is `top` steps; 0 for a magnitude of 0
 //   clips                  whether values up to the magnitude may lie beyond the grid
 // All of it is exact arithmetic on exponents, so no logarithm is ever taken.
@@ -95,42 +95,5 @@ struct unmeasured {
     static constexpr measures needs = measures::nothing;
     static interval clip(const measurement& m, code_limits) { return m.range; }
 };
-
-// ---- scales in a byte ----
-
-/// A power of two in eight bits, 2^(bits - 127); 255 is NaN (OCP Microscaling Formats v1.0, section 5.4.1).
-struct e8m0 {
-    std::uint8_t bits{};
-    friend constexpr bool operator==(e8m0, e8m0) = default;
-};
-/// 2^exponent, or the nearest of 2^-127 and 2^127.
-constexpr e8m0 to_e8m0(int exponent) { return {static_cast<std::uint8_t>(std::clamp(exponent, -127, 127) + 127)}; }
-/// 2^-127 is subnormal: grid_of counts it as zero.
-constexpr float to_float(e8m0 s) {
-    return s.bits == 255 ? std::numeric_limits<float>::quiet_NaN() : power_of_two_of(s.bits - 127);
-}
-/// A block's scale, whose greatest magnitude is given, for elements with greatest exponent `emax` (8 for e4m3, 15 for
-/// e5m2, 2 for e2m1 and e2m3, 4 for e3m2); 2^-127 for a block of zeros.
-constexpr e8m0 block_scale(float greatest, int emax) {
-    return greatest > 0 ? to_e8m0(floor_log2(static_cast<double>(greatest)) - emax) : e8m0{};
-}
-
-/// The bits S.EEEE.MMM of OCP's e4m3 nearest to x, ties to even; what lies beyond 448 becomes 448, a NaN S.1111.111.
-inline std::uint8_t to_e4m3(float x) {
-    const auto sign = static_cast<std::uint8_t>(std::bit_cast<std::uint32_t>(x) >> 31 << 7);
-    if (x != x) return sign | 0x7f;
-    const float y = std::min(std::fabs(x), 448.0f);
-    const int exponent = floor_log2(static_cast<double>(std::max(y, 0x1p-6f)));
-    // Exact but for the rounding; a carry into the next octave gives the right code as well.
-    return static_cast<std::uint8_t>(
-        sign | ((exponent + 6) * 8 + static_cast<int>(std::nearbyint(y * power_of_two_of(3 - exponent)))));
-}
-constexpr float from_e4m3(std::uint8_t bits) {
-    const int exponent = bits >> 3 & 15, mantissa = bits & 7;
-    const float y = exponent > 0 ? static_cast<float>(8 + mantissa) * power_of_two_of(exponent - 10)
-                                 : static_cast<float>(mantissa) * 0x1p-9f;
-    if (exponent == 15 && mantissa == 7) return std::numeric_limits<float>::quiet_NaN();
-    return bits & 0x80 ? -y : y;
-}
 
 } // namespace fqt

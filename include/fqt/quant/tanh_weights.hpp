@@ -13,21 +13,6 @@
 
 namespace fqt {
 
-namespace detail {
-
-/// tanh x with the same bits everywhere; relative error below 1e-6.
-inline float tanh(float x) {
-    const double v = static_cast<double>(x), square = v * v;
-    if (square < 0.0625) {
-        static constexpr double series[] = {1.0, -1.0 / 3, 2.0 / 15, -17.0 / 315, 62.0 / 2835, -1382.0 / 155925};
-        return static_cast<float>(v * math::detail::horner(square, series));
-    }
-    const double e = static_cast<double>(math::exp(-2 * std::abs(x)));
-    return static_cast<float>(std::copysign((1 - e) / (1 + e), v));
-}
-
-} // namespace detail
-
 /// DoReFa's weights (Zhou et al. 2016, eq. 9): t = tanh(w) / max|tanh(w)| is quantized instead of w, so that the grid
 /// covers [-1, 1] whatever the weights' scale. The gradient is that of the formula with the maximum held constant; the
 /// authors' code also sends a share through the maximum to one weight.
@@ -35,12 +20,12 @@ template <class Quantizer>
 struct tanh_weights : Quantizer {
     static void transform(std::span<const float> w, std::span<float> t) {
         const float most = greatest(w);
-        for (std::size_t i = 0; i < w.size(); ++i) t[i] = most > 0 ? detail::tanh(w[i]) / most : 0.0f;
+        for (std::size_t i = 0; i < w.size(); ++i) t[i] = most > 0 ? math::tanh(w[i]) / most : 0.0f;
     }
     static void transform_gradient(std::span<const float> w, std::span<float> g) {
         const float most = greatest(w);
         for (std::size_t i = 0; i < w.size(); ++i) {
-            const float t = detail::tanh(w[i]);
+            const float t = math::tanh(w[i]);
             g[i] = most > 0 ? product(g[i], std::fma(-t, t, 1.0f)) / most : g[i];
         }
     }
@@ -49,7 +34,7 @@ private:
     static float greatest(std::span<const float> w) {
         float most = 0;
         for (const float v : w) most = std::max(most, std::abs(v));
-        return detail::tanh(most);
+        return math::tanh(most);
     }
 };
 

@@ -6,6 +6,7 @@
 #include <fqt/core/math.hpp>
 #include <fqt/layers/observer.hpp>
 #include <fqt/quant/scale.hpp>
+#include <fqt/train/noise_meter.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -84,20 +85,13 @@ public:
     /// Of observers.
     void operator()(const observed_tensor& t) {
         if (options_.what.empty() ? !t.what.starts_with("exact ") : t.what != options_.what) return;
-        values_.clear();
-        for (int n = 0; n < t.samples; ++n)
-            for (int p = 0; p < t.dims.pixels(); ++p)
-                for (int b = 0; b * lanes < t.dims.channels; ++b) {
-                    float v[lanes];
-                    t.values(n, p, b, v);
-                    values_.insert(values_.end(), v, v + std::min(lanes, t.dims.channels - b * lanes));
-                }
+        const std::vector<float> values = values_of(t);
         bits_needed& layer = layer_of(t.layer);
         ++layer.tensors;
         layer.bits = 0;
         for (std::size_t i = options_.formats.size(); i-- > 0;) {
             float& most = layer.difference[i];
-            most = std::max(most, bits_difference(values_, options_.formats[i]));
+            most = std::max(most, bits_difference(values, options_.formats[i]));
             if (most <= options_.threshold) layer.bits = options_.formats[i];
         }
     }
@@ -109,7 +103,6 @@ public:
 private:
     adaptive_bits_options options_;
     std::vector<bits_needed> layers_{};
-    std::vector<float> values_{};
 
     bits_needed& layer_of(std::string_view name) {
         for (bits_needed& layer : layers_)

@@ -8,6 +8,7 @@
 #include <fqt/core/math.hpp>
 #include <fqt/layers/layer.hpp>
 #include <fqt/layers/observer.hpp>
+#include <fqt/train/noise_meter.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -59,22 +60,12 @@ public:
         if (t.what.starts_with(exact)) {
             layer_ = t.layer;
             what_ = t.what.substr(exact.size());
-            exact_.clear();
-            each_value(t, [&](float x) { exact_.push_back(x); });
+            exact_ = values_of(t);
         } else if (t.what == what_ && t.layer == layer_) {
-            double dot = 0, square = 0, exact_square = 0;
-            std::size_t i = 0;
-            each_value(t, [&](float x) {
-                // Products of floats are exact in double, so it does not matter whether they are fused.
-                const double h = double{exact_.at(i++)}, coded = double{x};
-                dot += h * coded;
-                square += coded * coded;
-                exact_square += h * h;
-            });
+            const comparison coded = compare(t, exact_);
             what_.clear();
             // Nothing deviates from a gradient of zeros; one that has become zeros has lost its direction.
-            const double d =
-                exact_square > 0 ? (square > 0 ? 1 - dot / std::sqrt(product(square, exact_square)) : 1.0) : 0.0;
+            const double d = coded.reference > 0 ? (coded.value > 0 ? 1 - coded.cosine() : 1.0) : 0.0;
             entry_of(t.layer).deviation = std::max(d, 0.0);
         }
     }
@@ -105,16 +96,6 @@ private:
     std::vector<float> exact_{}; // h that waits for its codes
     std::string layer_{}, what_{};
 
-    template <class F>
-    static void each_value(const observed_tensor& t, F&& f) {
-        for (int n = 0; n < t.samples; ++n)
-            for (int p = 0; p < t.dims.pixels(); ++p)
-                for (int b = 0; b * lanes < t.dims.channels; ++b) {
-                    float v[lanes];
-                    t.values(n, p, b, v);
-                    for (int i = 0; i < std::min(lanes, t.dims.channels - b * lanes); ++i) f(v[i]);
-                }
-    }
     entry& entry_of(std::string_view layer) {
         for (entry& e : entries_)
             if (e.layer == layer) return e;

@@ -4,6 +4,7 @@
 // added in order, so that threads change nothing.
 
 #include <fqt/core/fail.hpp>
+#include <fqt/core/floating_point.hpp>
 #include <fqt/core/parallel.hpp>
 #include <fqt/layers/observer.hpp>
 
@@ -41,7 +42,7 @@ struct comparison {
     /// |x - y|^2 / |y|^2: relative noise. NaN, like what follows, where y is 0 throughout.
     double noise_to_signal() const { return error / reference; }
     /// <x, y> / (|x| |y|).
-    double cosine() const { return product / std::sqrt(value * reference); }
+    double cosine() const { return product / std::sqrt(fqt::product(value, reference)); }
     /// <x, y> / |y|^2 - 1: by how much x is too long, or short, along y.
     double bias() const { return product / reference - 1; }
 };
