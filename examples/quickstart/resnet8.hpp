@@ -24,7 +24,7 @@ inline constexpr auto resnet8_with = input<1, 28, 28> | named<"stem">(conv_bn<16
     | named<"stage1">(block<16, 1, Normalization>) | named<"stage2">(block<32, 2, Normalization>)
     | named<"stage3">(block<64, 2, Normalization>) | named<"head">(global_avg_pool | dense<10>);
 
-inline constexpr auto& resnet8 = resnet8_with<fqt::standard>;
+inline constexpr auto resnet8 = resnet8_with<fqt::standard>; // no reference: g++ 12 takes none as an argument
 
 /// The recipe that every row of the table shares.
 struct recipe {
