@@ -26,6 +26,7 @@
 #include <fqt/kernels/tile_shape.hpp>
 #include <fqt/kernels/unroll.hpp>
 #include <fqt/kernels/weight_gradient.hpp>
+#include <fqt/layers/activations.hpp>
 #include <fqt/layers/batch_norm.hpp>
 #include <fqt/layers/block_rounding.hpp>
 #include <fqt/layers/chain.hpp>
@@ -47,6 +48,12 @@
 #include <fqt/layers/residual.hpp>
 #include <fqt/layers/stored_input.hpp>
 #include <fqt/layers/weights.hpp>
+#include <fqt/models/mobilenet.hpp>
+#include <fqt/models/parts.hpp>
+#include <fqt/models/resnet.hpp>
+#include <fqt/models/small.hpp>
+#include <fqt/models/vgg.hpp>
+#include <fqt/network/initialise.hpp>
 #include <fqt/network/memory.hpp>
 #include <fqt/network/network.hpp>
 #include <fqt/network/summary.hpp>

@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What users of a network rely on, whatever it is made of.
+#include <fqt/network/initialise.hpp>
+
+#include <fqt/network/initialise.hpp>
+
 #include <doctest/doctest.h>
 
 #include "support/training.hpp"
@@ -44,9 +48,9 @@ constexpr auto without_statistics = input<3, 8, 8> | conv<8> | relu | named<"mid
 constexpr auto two_convs = conv<2> | batch_norm<> | conv<2> | batch_norm<>;
 constexpr auto one_conv = conv<2, fqt::window{.kernel = 1}> | batch_norm<>;
 constexpr auto blocks = input<1, 4, 4> | batch_norm<> | residual(two_convs, one_conv);
-constexpr auto unrectified_spec = net_with<fqt::unrectified>;
+constexpr auto any_spec = net_with<fqt::any_rectifier>;
 using network = fqt::network<spec, fqt::w8a8g4>;
-using unrectified_network = fqt::network<unrectified_spec, fqt::w8a8g4>;
+using any_network = fqt::network<any_spec, fqt::w8a8g4>; // unrectified, unless it is told which
 using batch = digest::batch<network>;
 
 // ResNet-20 for 3 x 32 x 32 images and 10 classes, with shortcuts that pad (option A of He et al. 2016).
@@ -209,11 +213,57 @@ TEST_CASE("each step draws other random numbers") {
 
 TEST_CASE("a rectifier of weight 0 is none") {
     network net{fqt::seed{3}, {.batch = 9, .threads = 1, .rectification = 0}};
-    unrectified_network without{fqt::seed{3}, {.batch = 9, .threads = 1, .rectification = 7}};
-    CHECK(support::train(net, batch(9, 0), 3) == support::train(without, digest::batch<unrectified_network>(9, 0), 3));
+    any_network without{fqt::seed{3}, {.batch = 9, .threads = 1, .rectification = 7}};
+    CHECK(support::train(net, batch(9, 0), 3) == support::train(without, digest::batch<any_network>(9, 0), 3));
     CHECK(values(net) == values(without));
     CHECK(net.rectification_loss() == 0);
     CHECK(without.rectification_loss() == 0);
+}
+
+TEST_CASE("a rectifier that is chosen at run time has the bits of one that is a type") {
+    network net{fqt::seed{3}, {.batch = 9, .threads = 1, .rectification = 0.1f}};
+    any_network chosen{
+        fqt::seed{3}, {.batch = 9, .threads = 1, .rectification = 0.1f, .rectifier = fqt::rule_of<fqt::gain_energy<>>}};
+    CHECK(support::train(net, batch(9, 0), 3) == support::train(chosen, digest::batch<any_network>(9, 0), 3));
+    CHECK(values(net) == values(chosen));
+    CHECK(net.rectification_loss() == chosen.rectification_loss());
+    CHECK(net.rectification_loss() > 0);
+}
+
+TEST_CASE("weights are drawn by the law that is asked for, equal for equal seeds") {
+    any_network net{fqt::seed{3}, {.batch = 9, .threads = 1}};
+    const auto law_of = [&](fqt::weight_law law, const char* name) {
+        fqt::initialise_weights(net, fqt::seed{5}, law);
+        struct {
+            double mean = 0, square = 0, largest = 0;
+        } found;
+        const auto values = net.parameter(name).value;
+        for (const float v : values) {
+            const auto count = static_cast<double>(values.size());
+            found.mean += double{v} / count;
+            found.square += double{v} * double{v} / count;
+            found.largest = std::max(found.largest, std::abs(double{v}));
+        }
+        return found;
+    };
+    // block.0.body.0: 3 x 3 from 8 to 8 channels, 576 weights: relative error of a variance about 6 % (normal).
+    const char* conv = "block.0.body.0.weight";
+    const double fan = 72;
+    const auto uniform = law_of(fqt::weight_law::he_uniform, conv);
+    CHECK(uniform.square == doctest::Approx(2 / fan).epsilon(0.15));
+    CHECK(uniform.largest <= std::sqrt(6 / fan));
+    CHECK(std::abs(uniform.mean) < 3 * std::sqrt(2 / fan / 576));
+    const auto normal = law_of(fqt::weight_law::he_normal, conv);
+    CHECK(normal.square == doctest::Approx(2 / fan).epsilon(0.25));
+    CHECK(normal.largest > std::sqrt(6 / fan)); // beyond what a uniform law reaches
+    CHECK(law_of(fqt::weight_law::he_fan_out, "stem.0.weight").square == doctest::Approx(2 / 72.0).epsilon(0.3));
+    CHECK(law_of(fqt::weight_law::glorot_uniform, "stem.0.weight").square == doctest::Approx(2 / 99.0).epsilon(0.2));
+    const auto first = values(net);
+    fqt::initialise_weights(net, fqt::seed{5}, fqt::weight_law::glorot_uniform);
+    CHECK(values(net) == first);
+    CHECK(fqt::zero_last_gammas(net) == 1);
+    CHECK(std::ranges::count(net.parameter("block.0.body.1.gamma").value, 0.0f) == 8);
+    CHECK(std::ranges::count(net.parameter("stem.1.gamma").value, 0.0f) == 0);
 }
 
 TEST_CASE("a detached rectifier changes the gradients of gammas, and no other bit of a step") {

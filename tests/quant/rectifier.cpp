@@ -38,6 +38,11 @@ double evenness(const doubles& r) {
     for (const double v : r) sum += std::pow(std::log(std::abs(v) + 1e-6) - mean, 2);
     return sum / (2 * static_cast<double>(r.size()));
 }
+double distance_from_one(const doubles& r) {
+    double sum = 0;
+    for (const double v : r) sum += std::pow(std::log(std::abs(v) + 1e-6), 2);
+    return sum / (2 * static_cast<double>(r.size()));
+}
 
 struct channels {
     std::vector<float> gamma, sigma, weight_scale, weight_norm;
@@ -162,6 +167,16 @@ TEST_CASE("even_gains has the slopes of its loss for both gains, detached and th
     check_all_policies<fqt::even_gains>(evenness, false);
 }
 
+TEST_CASE("unit_gain has the slopes of its loss for both gains, detached and through sigma") {
+    check_all_policies<fqt::unit_gain>(distance_from_one, false);
+}
+
+TEST_CASE("unit_gain is at rest where every gain is one") {
+    const slopes s = slopes_of<fqt::unit_gain<>>(with_gains({1, -1, 1}));
+    CHECK(s.loss == doctest::Approx(0).scale(1));
+    for (const float v : s.by_gamma) CHECK(std::abs(v) < 1e-5f);
+}
+
 TEST_CASE("unrectified writes slopes of zero") {
     const slopes s = slopes_of<fqt::unrectified>(random_channels(0));
     for (std::size_t i = 0; i < s.by_gamma.size(); ++i) {
@@ -205,6 +220,7 @@ TEST_CASE("where every gamma or every weight scale is zero, losses and slopes ar
     check(fqt::gain_hinge<fqt::quantized_gain, fqt::through_sigma>{});
     check(fqt::gain_crest<fqt::quantized_gain, fqt::through_sigma>{});
     check(fqt::even_gains<fqt::quantized_gain, fqt::through_sigma>{});
+    check(fqt::unit_gain<fqt::quantized_gain, fqt::through_sigma>{});
     // Without scales the quantized gain is the layer's.
     channels c = random_channels(0);
     std::ranges::fill(c.weight_scale, 0.0f);

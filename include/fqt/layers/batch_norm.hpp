@@ -281,7 +281,9 @@ public:
     auto backward(const context& c, const X& x, const G& g, const Plus& plus) {
         c.watcher.see_detail(name_.view(), "output_gradient", c.samples, g);
         reduce_gradient(c, x, g);
-        penalty_ = Rectifier::penalty(facts(), {slope_gamma_, channels}, {slope_sigma_, channels});
+        const rectifier_rule chosen =
+            std::same_as<Rectifier, any_rectifier> && c.rectifier ? c.rectifier : rule_of<Rectifier>;
+        penalty_ = chosen(facts(), {slope_gamma_, channels}, {slope_sigma_, channels});
         const double count = static_cast<double>(c.samples) * In.pixels(), lambda = double{c.rectification};
         for (int k = 0; k < channels; ++k) {
             const double sum = reduced_[k], with_xhat = sum_with_xhat(k);

@@ -7,6 +7,7 @@
 #include <fqt/core/random.hpp>
 #include <fqt/core/shape.hpp>
 #include <fqt/layers/observer.hpp>
+#include <fqt/quant/rectifier.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -22,6 +23,7 @@ struct context {
     std::uint32_t first_sample{}; ///< number of this batch's first sample within the whole batch
     float momentum{0.1f};         ///< weight of this batch in running statistics and ranges
     float rectification{};        ///< weight of the rectifiers' loss at this step
+    rectifier_rule rectifier{};   ///< of batch_norm<any_rectifier>; null: none
     observer watcher{};           ///< is shown the tensors as they come
     std::byte* shared{};          ///< memory for one layer's call, shared by the threads
     std::byte* scratch{};         ///< memory of each thread

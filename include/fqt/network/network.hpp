@@ -22,10 +22,11 @@ namespace fqt {
 
 /// What of a network is chosen at run time.
 struct network_options {
-    int batch = 128;         ///< the largest number of samples of one pass, >= 1
-    int threads = 0;         ///< 0: as many as OpenMP offers; without OpenMP always 1
-    float rectification = 0; ///< weight of the rectifiers' loss, >= 0
-    float momentum = 0.1f;   ///< weight of a batch in running statistics and ranges, in (0, 1]
+    int batch = 128;                    ///< the largest number of samples of one pass, >= 1
+    int threads = 0;                    ///< 0: as many as OpenMP offers; without OpenMP always 1
+    float rectification = 0;            ///< weight of the rectifiers' loss, >= 0
+    rectifier_rule rectifier = nullptr; ///< of batch_norm<any_rectifier>, such as rule_of<gain_crest<>>; null: none
+    float momentum = 0.1f;              ///< weight of a batch in running statistics and ranges, in (0, 1]
 };
 
 template <const auto& Spec, const auto& Scheme, class Arch = arch::best>
@@ -272,6 +273,7 @@ private:
         c.first_sample = static_cast<std::uint32_t>(first_sample_);
         c.momentum = options_.momentum;
         c.rectification = options_.rectification;
+        c.rectifier = options_.rectifier;
         c.watcher = watcher_;
         c.shared = shared_;
         c.scratch = scratch_;

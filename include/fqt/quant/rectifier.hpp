@@ -46,6 +46,17 @@ struct unrectified {
     }
 };
 
+/// A rectifier's rule as a value: what network_options.rectifier takes.
+using rectifier_rule = float (*)(const normalization&, std::span<float> by_gamma, std::span<float> by_sigma);
+template <rectifier R>
+inline constexpr rectifier_rule rule_of = &R::penalty;
+
+/// The rectifier that is chosen at run time, by network_options.rectifier; unrectified where none is. For programs that
+/// take it as an option, and for comparisons without a compilation for each rectifier.
+struct any_rectifier : unrectified {
+    static constexpr const char* name = "chosen at run time";
+};
+
 // ---- which gain, and whether sigma learns ----
 
 /// The gain of the layer: r = gamma / sigma.
@@ -160,6 +171,26 @@ struct even_gains : detail::gain_rule<Gain, Flow> {
             const double r = even_gains::gain(n, c), d = log_gain(c) - mean;
             loss = std::fma(d, d, loss);
             even_gains::slope(n, c, d / (channels * std::copysign(std::abs(r) + floor, r)), by_gamma, by_sigma);
+        }
+        return static_cast<float>(loss / (2 * channels));
+    }
+};
+
+/// A rectifier: f = (1 / 2C) sum log(|r_c| + 1e-6)^2. Pulls every gain towards one from both sides: a layer that passes
+/// gradients with gain one neither amplifies noise nor starves what lies before it. Steep for gains near 0, as
+/// even_gains.
+template <class Gain = layer_gain, class Flow = detached>
+struct unit_gain : detail::gain_rule<Gain, Flow> {
+    static constexpr const char* name = "unit_gain";
+    static float penalty(const normalization& n, std::span<float> by_gamma, std::span<float> by_sigma) {
+        constexpr double floor = 1e-6;
+        const double channels = n.channels();
+        double loss = 0;
+        for (std::size_t c = 0; c < n.gamma.size(); ++c) {
+            const double r = unit_gain::gain(n, c), magnitude = std::abs(r) + floor;
+            const double d = double{math::log(static_cast<float>(magnitude))};
+            loss = std::fma(d, d, loss);
+            unit_gain::slope(n, c, d / (channels * std::copysign(magnitude, r)), by_gamma, by_sigma);
         }
         return static_cast<float>(loss / (2 * channels));
     }

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Parameters and multiply-adds of the models against published counts, at compile time: no network is made.
+
+#include <fqt/models/mobilenet.hpp>
+#include <fqt/models/resnet.hpp>
+#include <fqt/models/small.hpp>
+#include <fqt/models/vgg.hpp>
+
+#include <doctest/doctest.h>
+
+namespace {
+
+using namespace fqt::models;
+
+template <const auto& Spec>
+constexpr int parameters = std::remove_cvref_t<decltype(Spec)>::parameters({});
+template <const auto& Spec>
+constexpr std::int64_t macs = std::remove_cvref_t<decltype(Spec)>::macs({});
+template <const auto& Spec>
+constexpr fqt::shape output = std::remove_cvref_t<decltype(Spec)>::output({}).value;
+
+constexpr auto by_convolution = shortcut::convolution;
+constexpr auto small = stem::cifar;
+
+} // namespace
+
+// He, Zhang, Ren, Sun 2016, table 6, in millions: .27, .46, .66, .85, 1.7; exact counts as in reimplementations.
+TEST_CASE("ResNets for CIFAR have the published parameters") {
+    CHECK(parameters<resnet_cifar<20>> == 269'722);
+    CHECK(parameters<resnet_cifar<32>> == 464'154);
+    CHECK(parameters<resnet_cifar<44>> == 658'586);
+    CHECK(parameters<resnet_cifar<56>> == 853'018);
+    CHECK(parameters<resnet_cifar<110>> == 1'727'962);
+    CHECK(parameters<resnet_cifar<20, 10, any_batch_norm, by_convolution>> == 272'474);
+    CHECK(macs<resnet_cifar<20, 10, any_batch_norm, by_convolution>> == 40'813'184);
+    CHECK(parameters<resnet_cifar<20, 100>> == 269'722 + 90 * 65);
+    CHECK(output<resnet_cifar<56, 100>> == fqt::shape{100, 1, 1});
+}
+
+// The body is that of ResNet-56; shortcuts of two stages are 16 x 32 + 32 x 64 weights, and a bn for every conv but the
+// first, with one more at the end.
+TEST_CASE("pre-activation ResNet-56 has the weights of ResNet-56, and two shortcuts") {
+    constexpr int convolutions = 853'018 - 650 - 2 * (19 * 16 + 18 * 32 + 18 * 64);
+    constexpr int norms = 2 * (16 * 18 + (16 + 32 * 17) + (32 + 64 * 17) + 64);
+    CHECK(parameters<preact_resnet_cifar<56>> == convolutions + 16 * 32 + 32 * 64 + norms + 650);
+}
+
+// torchvision's model pages: 11,689,512, 21,797,672, 25,557,032; 1.81, 3.66 and 4.09 billion multiply-adds.
+TEST_CASE("ResNets for ImageNet have the published parameters and multiply-adds") {
+    CHECK(parameters<resnet<18>> == 11'689'512);
+    CHECK(parameters<resnet<34>> == 21'797'672);
+    CHECK(parameters<resnet<50>> == 25'557'032);
+    CHECK(macs<resnet<18>> == 1'814'073'344);
+    CHECK(macs<resnet<34>> == 3'663'761'408);
+    CHECK(macs<resnet<50>> == 4'089'184'256);
+    CHECK(parameters<resnet<18, 10, small>> == 11'173'962);
+    CHECK(parameters<resnet<50, 10, small>> == 23'520'842);
+}
+
+// torchvision: 3,504,872 and 0.30 billion. The last layer has 1281 numbers for each class.
+TEST_CASE("MobileNetV2 has the published parameters and multiply-adds") {
+    CHECK(parameters<mobilenet_v2<>> == 3'504'872);
+    CHECK(macs<mobilenet_v2<>> == 300'774'272);
+    CHECK(parameters<mobilenet_v2<10, small>> == 3'504'872 - 990 * 1281);
+}
+
+TEST_CASE("VGG has the published parameters without the biases that batch normalization makes void") {
+    CHECK(parameters<vgg16<>> == 14'728'266 - 4'224);
+    constexpr int weights = 3 * 128 * 9 + 128 * 128 * 9 + 128 * 256 * 9 + 256 * 256 * 9 + 256 * 512 * 9 + 512 * 512 * 9;
+    CHECK(parameters<vgg_small<>> == weights + 4 * (128 + 256 + 512) + 8192 * 10 + 10);
+}
+
+// LeCun et al. 1998 with full connections between its feature maps.
+TEST_CASE("LeNet-5 and perceptrons have the parameters of their layers") {
+    CHECK(parameters<lenet5<>> == 61'706);
+    CHECK(macs<lenet5<>> == 416'520);
+    CHECK(parameters<mlp<fqt::shape{1, 28, 28}, 10, any_batch_norm, 512,
+                         256>> == 784 * 512 + 2 * 512 + 512 * 256 + 2 * 256 + 256 * 10 + 10);
+}
