@@ -13,6 +13,7 @@
 #include <fqt/core/random.hpp>
 #include <fqt/core/shape.hpp>
 #include <fqt/io/checkpoint.hpp>
+#include <fqt/io/cifar.hpp>
 #include <fqt/io/idx.hpp>
 #include <fqt/kernels/correlate.hpp>
 #include <fqt/kernels/forward.hpp>
