@@ -96,6 +96,7 @@
 #include <fqt/train/dataset.hpp>
 #include <fqt/train/deviation_rate.hpp>
 #include <fqt/train/generated_images.hpp>
+#include <fqt/train/held_out.hpp>
 #include <fqt/train/integer_sgd.hpp>
 #include <fqt/train/loss.hpp>
 #include <fqt/train/metrics.hpp>
