@@ -15,6 +15,7 @@
 #include <fqt/io/checkpoint.hpp>
 #include <fqt/io/cifar.hpp>
 #include <fqt/io/idx.hpp>
+#include <fqt/io/npy.hpp>
 #include <fqt/kernels/correlate.hpp>
 #include <fqt/kernels/forward.hpp>
 #include <fqt/kernels/input_gradient.hpp>
