@@ -13,7 +13,9 @@
 #include <fqt/core/random.hpp>
 #include <fqt/core/shape.hpp>
 #include <fqt/io/checkpoint.hpp>
+#include <fqt/io/cifar.hpp>
 #include <fqt/io/idx.hpp>
+#include <fqt/io/npy.hpp>
 #include <fqt/kernels/correlate.hpp>
 #include <fqt/kernels/forward.hpp>
 #include <fqt/kernels/input_gradient.hpp>
@@ -102,6 +104,7 @@
 #include <fqt/train/dataset.hpp>
 #include <fqt/train/deviation_rate.hpp>
 #include <fqt/train/generated_images.hpp>
+#include <fqt/train/held_out.hpp>
 #include <fqt/train/integer_sgd.hpp>
 #include <fqt/train/loss.hpp>
 #include <fqt/train/metrics.hpp>
