@@ -8,7 +8,8 @@ import pathlib
 import re
 import sys
 
-FOLDERS = ["core", "simd", "quant", "kernels", "layers", "models", "network", "train", "io"]  # each may include those to its left
+# Each may include those to its left.
+FOLDERS = ["core", "simd", "quant", "kernels", "layers", "models", "network", "train", "io"]
 WITHOUT_STREAMS = FOLDERS[:7]
 INTRINSICS = re.compile(r"(\w*mmintrin|immintrin|x86intrin|arm_\w+)\.h$")
 THIRD_PARTY = {"xsimd": "only simd/ includes xsimd", "xtensor": "only io/xtensor.hpp includes xtensor"}

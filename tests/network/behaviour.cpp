@@ -2,8 +2,6 @@
 // What users of a network rely on, whatever it is made of.
 #include <fqt/network/initialise.hpp>
 
-#include <fqt/network/initialise.hpp>
-
 #include <doctest/doctest.h>
 
 #include "support/training.hpp"

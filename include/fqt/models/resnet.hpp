@@ -50,6 +50,16 @@ constexpr auto changing_preact_block = BatchNorm | relu
     | layers::residual(layers::conv<Channels, window{.stride = Stride}> | BatchNorm | relu | layers::conv<Channels>,
                        layers::conv<Channels, window{.kernel = 1, .stride = Stride}>);
 
+template <stem Stem, auto BatchNorm>
+constexpr auto resnet_stem = [] {
+    using namespace layers;
+    constexpr auto small = input<3, 32, 32>;
+    constexpr auto large = input<3, 224, 224>;
+    constexpr auto pool = max_pool<window{.kernel = 3, .stride = 2}>;
+    if constexpr (Stem == stem::cifar) return small | named<"stem">(conv_bn<64, 3, 1, BatchNorm> | relu);
+    else return large | named<"stem">(conv_bn<64, 7, 2, BatchNorm> | relu | pool);
+}();
+
 template <int Classes>
 constexpr auto head = layers::named<"head">(layers::global_avg_pool | layers::dense<Classes>);
 
@@ -91,13 +101,7 @@ template <int Depth, int Classes = 1000, stem Stem = stem::imagenet, auto BatchN
 inline constexpr auto resnet = [] {
     static_assert(Depth == 18 || Depth == 34 || Depth == 50, "fqt: resnet<Depth> takes depths 18, 34 and 50");
     using namespace layers;
-    constexpr auto first = [] {
-        if constexpr (Stem == stem::cifar) return input<3, 32, 32> | named<"stem">(conv_bn<64, 3, 1, BatchNorm> | relu);
-        else
-            return input<
-                       3, 224,
-                       224> | named<"stem">(conv_bn<64, 7, 2, BatchNorm> | relu | max_pool<window{.kernel = 3, .stride = 2}>);
-    }();
+    constexpr auto first = detail::resnet_stem<Stem, BatchNorm>;
     constexpr bool is_18 = Depth == 18;
     if constexpr (Depth == 50) {
         return first | named<"stage1">(detail::bottleneck_stage<64, 1, 3, BatchNorm>)

@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The command line of fqt: trains registered networks in registered schemes on data sets in their usual files.
+//
+//     fqt list
+//     fqt train --data DIR --network resnet20 --scheme w8a8g4 --run runs/first
+//     fqt train --data DIR --network resnet20 --scheme w8a8g4 --run runs/first --resume
+//     fqt report runs/first
+
+#include "program/data.hpp"
+#include "program/registry.hpp"
+#include "program/report.hpp"
+#include "program/run_log.hpp"
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <optional>
+
+namespace {
+
+using program::settings;
+using json = program::detail::json;
+
+// ---- what a run is ----
+
+/// Whatever of the settings a run's bits depend on, as texts.
+std::vector<std::pair<std::string, std::string>> options_of(const settings& s) {
+    const auto text = [](auto value) { return program::detail::written(value).dump(); };
+    return {{"epochs", text(s.epochs)},
+            {"batch", text(s.batch)},
+            {"rate", text(s.rate)},
+            {"schedule", s.schedule},
+            {"momentum", text(s.momentum)},
+            {"nesterov", s.nesterov ? "yes" : "no"},
+            {"decay", text(s.decay)},
+            {"decay of gamma", text(s.decay_gamma)},
+            {"label smoothing", text(s.label_smoothing)},
+            {"initialisation", s.initialise},
+            {"last gammas at 0", s.zero_gamma ? "yes" : "no"},
+            {"training images", s.train_images > 0 ? text(s.train_images) : "all"}};
+}
+
+program::run_header header_of(const settings& s, const program::entry& e, const fqt::dataset& train,
+                              const std::string& command) {
+    const fqt::augmentation augment = program::augmentation_of(s, train.image);
+    program::run_header h;
+    h.version = std::to_string(FQT_VERSION_MAJOR) + "." + std::to_string(FQT_VERSION_MINOR) + "."
+        + std::to_string(FQT_VERSION_PATCH);
+    h.network = s.network, h.scheme = s.scheme, h.rectifier = s.rectifier, h.optimizer = "sgd", h.data = s.data;
+    h.augmentation = augment.pad > 0 ? "crops of pictures padded by " + std::to_string(augment.pad) : "no crops";
+    h.augmentation += augment.flip ? ", mirrored" : ", not mirrored";
+    h.rectification = program::detail::written(s.rectification).get<double>();
+    h.options = options_of(s);
+    h.command = command;
+    h.seed = s.seed;
+    h.epochs = s.epochs;
+    h.parameters = e.parameters, h.macs = e.macs;
+    h.arena_bytes = static_cast<std::int64_t>(e.arena_bytes(s.batch, 1));
+    h.classes = train.class_names;
+    for (int k = static_cast<int>(h.classes.size()); k < train.classes; ++k) h.classes.push_back(std::to_string(k));
+    h.image = train.image;
+    h.held_out = s.held_out > 0 ? "validation" : "test";
+    return h;
+}
+
+/// Refuses to go on with a run by other options than it was begun with, which would be a run that nobody can repeat.
+void check_same(const program::run_header& before, const program::run_header& now) {
+    const auto check = [](const std::string& name, const std::string& a, const std::string& b) {
+        if (a != b)
+            fqt::fail("the run was begun with %s = %s and is to go on with %s; give the same, or another --run folder",
+                      name.c_str(), a.c_str(), b.c_str());
+    };
+    check("network", before.network, now.network);
+    check("scheme", before.scheme, now.scheme);
+    check("rectifier", before.rectifier, now.rectifier);
+    check("rectification", std::to_string(before.rectification), std::to_string(now.rectification));
+    check("seed", std::to_string(before.seed), std::to_string(now.seed));
+    check("what it is tested on", before.held_out, now.held_out);
+    check("augmentation", before.augmentation, now.augmentation);
+    for (std::size_t i = 0; i < std::min(before.options.size(), now.options.size()); ++i)
+        check(now.options[i].first, before.options[i].second, now.options[i].second);
+}
+
+/// Makes or checks the folder of a run. Errors: a folder that has a run which is not resumed, one that has none which
+/// is, a folder that cannot be made.
+void open_folder(const settings& s) {
+    std::error_code problem;
+    const bool has_run = std::filesystem::exists(s.checkpoint(), problem);
+    if (has_run && !s.resume)
+        fqt::fail("the folder %s has a run already; add --resume to go on with it, or name another", s.run.c_str());
+    if (!has_run && s.resume)
+        fqt::fail("there is nothing to resume in %s; leave --resume out to begin a run there", s.run.c_str());
+    std::filesystem::create_directories(s.run, problem);
+    if (problem)
+        fqt::fail("the folder %s cannot be made (%s); choose another for --run", s.run.c_str(),
+                  problem.message().c_str());
+}
+
+// ---- one line for each run, for studies of many ----
+
+/// Appends a line of JSON. Errors: a file that cannot be written, such as on a full disk.
+void append(const std::string& path, const json& line) {
+    const std::string text = line.dump() + "\n";
+    std::FILE* file = std::fopen(path.c_str(), "ab");
+    const bool written = file && std::fwrite(text.data(), 1, text.size(), file) == text.size();
+    if (const bool closed = file && std::fclose(file) == 0; !written || !closed)
+        fqt::fail("the results file %s cannot be written; free space on its disk, or choose another path",
+                  path.c_str());
+}
+
+/// What was asked for, and what came of it.
+json line_of(const settings& s, const program::outcome& o, const std::string& label) {
+    const auto number = [](auto value) { return program::detail::written(value); };
+    json curve = json::array();
+    for (const fqt::epoch_facts& e : o.history.epochs)
+        curve.push_back({{"epoch", e.epoch + 1},
+                         {"loss", e.loss},
+                         {"train_accuracy", e.accuracy},
+                         {"accuracy", e.test ? e.test->accuracy : 0.0}});
+    return {{"label", label},
+            {"network", s.network},
+            {"scheme", s.scheme},
+            {"rectifier", s.rectifier},
+            {"rectification", number(s.rectification)},
+            {"rate", number(s.rate)},
+            {"schedule", s.schedule},
+            {"epochs", s.epochs},
+            {"batch", s.batch},
+            {"momentum", number(s.momentum)},
+            {"decay", number(s.decay)},
+            {"decay_gamma", number(s.decay_gamma)},
+            {"label_smoothing", number(s.label_smoothing)},
+            {"zero_gamma", s.zero_gamma},
+            {"initialise", s.initialise},
+            {"train_images", s.train_images},
+            {"seed", s.seed},
+            {"split", s.held_out > 0 ? "held out" : "test"},
+            {"accuracy", o.result.accuracy},
+            {"loss", o.result.loss},
+            {"seconds", o.result.seconds},
+            {"curve", curve}};
+}
+
+// ---- subcommands ----
+
+void list() {
+    std::printf("%-18s %-10s %12s %14s %9s  %s\n", "network", "scheme", "parameters", "multiply-adds", "arena MB",
+                "images");
+    for (const program::entry& e : program::registry())
+        std::printf("%-18s %-10s %12d %14lld %9.1f  %d x %d x %d, %d classes\n", e.network, e.scheme, e.parameters,
+                    static_cast<long long>(e.macs), static_cast<double>(e.arena_bytes(128, 1)) / 1e6, e.input.channels,
+                    e.input.height, e.input.width, e.classes);
+    std::printf("\nmultiply-adds: of one image's forward pass; arena: for batches of 128 on one thread\nrectifiers:");
+    for (const auto& [name, rule] : program::rectifiers()) std::printf(" %s", name.c_str());
+    std::printf("\n");
+}
+
+void train(const settings& s, const std::string& results, const std::string& label, const std::string& command) {
+    const program::entry& e = program::find(s.network, s.scheme);
+    const fqt::train_and_test data = program::load_data(s);
+    if (data.train.image != e.input || data.train.classes != e.classes)
+        fqt::fail("the network '%s' takes images of %d x %d x %d in %d classes, and %s has %d x %d x %d in %d; choose "
+                  "another of `fqt list`",
+                  e.network, e.input.channels, e.input.height, e.input.width, e.classes, s.data.c_str(),
+                  data.train.image.channels, data.train.image.height, data.train.image.width, data.train.classes);
+    program::run_header header = header_of(s, e, data.train, command);
+    std::optional<program::log_writer> log;
+    if (!s.run.empty()) {
+        open_folder(s);
+        if (s.resume) check_same(program::read_log(s.log()).run(), header);
+        log.emplace(s.log());
+    }
+    program::listener listener;
+    if (log) {
+        listener.on_start = [&](const program::run_header& known) {
+            header.threads = known.threads;
+            header.first_epoch = known.first_epoch;
+            header.steps_per_epoch = known.steps_per_epoch;
+            log->write(header);
+        };
+        listener.on_steps = [&](const program::steps_line& line) { log->write(line); };
+        listener.on_epoch = [&](const program::epoch_line& line) { log->write(line); };
+    }
+    if (!s.quiet) e.summarize(s, stderr);
+    const program::outcome o = e.train(s, data, listener);
+    std::printf("%s %s, rectifier %s: %.2f %% of %d %s images\n", s.network.c_str(), s.scheme.c_str(),
+                s.rectifier.c_str(), 100 * o.result.accuracy, data.test.size(), s.held_out > 0 ? "held-out" : "test");
+    if (log) {
+        log->write(o.result);
+        program::write_report(program::read_log(s.log()), s.report());
+        std::printf("log, checkpoint and report: %s\n", s.run.c_str());
+    }
+    if (!results.empty()) append(results, line_of(s, o, label));
+}
+
+void report(const std::string& run, const std::string& output) {
+    const bool is_folder = std::filesystem::is_directory(run);
+    const std::string log = is_folder ? run + "/log.jsonl" : run;
+    const std::string to = !output.empty() ? output : is_folder ? run + "/report.html" : run + ".html";
+    program::write_report(program::read_log(log), to);
+    std::printf("%s\n", to.c_str());
+}
+
+/// What an option's word must be one of.
+CLI::Validator one_of(std::vector<std::string> words) {
+    return {[words](std::string& word) -> std::string {
+                if (std::ranges::count(words, word) > 0) return {};
+                return "there is no '" + word + "'; the nearest are " + program::nearest(word, words);
+            },
+            "NAME"};
+}
+/// A number's bounds, in words that a reader understands.
+CLI::Validator from(double least, double most = 1e9) {
+    return {[least, most](std::string& text) -> std::string {
+                char* end = nullptr;
+                const double value = std::strtod(text.c_str(), &end);
+                if (*end == 0 && value >= least && value <= most) return {};
+                const auto number = [](double v) { return program::detail::written(v).dump(); };
+                return "'" + text + "' is not a number from " + number(least)
+                    + (most < 1e9 ? " to " + number(most) : " on");
+            },
+            "NUMBER"};
+}
+
+void add_options(CLI::App& app, settings& s) {
+    app.add_option("--data", s.data, "folder of CIFAR-10, CIFAR-100 or MNIST files; fashion-mnist, generated")
+        ->required();
+    app.add_option("--network", s.network, "one of `fqt list`");
+    app.add_option("--scheme", s.scheme, "one of `fqt list`");
+    app.add_option("--rectifier", s.rectifier, "loss on batch normalization; `fqt list` shows them")
+        ->check(one_of(program::words_of(program::rectifiers())));
+    app.add_option("--rectification", s.rectification, "weight of the rectifier, such as 1e-3")->check(from(0));
+    app.add_option("--epochs", s.epochs, "at which the run ends")->check(from(1));
+    app.add_option("--batch", s.batch, "images of a step")->check(from(1));
+    app.add_option("--rate", s.rate, "greatest learning rate")->check(from(0));
+    app.add_option("--schedule", s.schedule, "one-cycle, cosine, step (to a tenth after each third) or constant")
+        ->check(one_of(program::words_of(program::schedules())));
+    app.add_option("--momentum", s.momentum)->check(from(0, 0.999));
+    app.add_flag("--nesterov", s.nesterov, "look ahead by the momentum");
+    app.add_option("--decay", s.decay, "of weights")->check(from(0));
+    app.add_option("--decay-gamma", s.decay_gamma, "of the scales of batch normalization")->check(from(0));
+    app.add_option("--label-smoothing", s.label_smoothing)->check(from(0, 0.999));
+    app.add_option("--pad", s.pad, "random crops of pictures padded by so many pixels; -1: 4 for colour, 0 for grey")
+        ->check(from(-1));
+    CLI::Option* flip = app.add_flag("--flip", s.flip, "mirror half of the images; colour images: always");
+    app.add_flag("--no-flip", s.no_flip, "mirror none")->excludes(flip);
+    app.add_option("--initialise", s.initialise, "he-uniform, he-normal, he-fan-out or glorot-uniform")
+        ->check(one_of(program::words_of(program::weight_laws())));
+    app.add_flag("--zero-gamma", s.zero_gamma, "residual blocks begin as identities");
+    app.add_option("--held-out", s.held_out, "test on so many training images, kept out of training")->check(from(0));
+    app.add_option("--train-images", s.train_images, "train on the first so many; 0: all")->check(from(0));
+    app.add_option("--seed", s.seed);
+    app.add_option("--threads", s.threads, "0: all; the bits are the same")->check(from(0, 1024));
+    CLI::Option* run = app.add_option("--run", s.run, "folder for the log, a checkpoint of each epoch, and a report");
+    app.add_flag("--resume", s.resume, "go on with the run in that folder")->needs(run);
+    app.add_flag("--quiet", s.quiet, "no summary and no progress bar");
+}
+
+void check_options(const settings& s) {
+    if (s.rectifier == "none" && s.rectification > 0)
+        fqt::fail("--rectification %g is given without a --rectifier; name one, or leave the weight out",
+                  double{s.rectification});
+    if (s.rectifier != "none" && s.rectification == 0)
+        fqt::fail("--rectifier %s is given without its weight; add --rectification, such as 1e-3", s.rectifier.c_str());
+}
+
+} // namespace
+
+int main(int argc, char** argv) try {
+    std::string command = "fqt";
+    for (int i = 1; i < argc; ++i) command += std::string(" ") + argv[i];
+
+    CLI::App app{"Trains convolutional networks in integers: weights, activations and gradients."};
+    app.require_subcommand(1);
+    app.option_defaults()->always_capture_default();
+    app.add_subcommand("list", "shows the networks, schemes and rectifiers of this program")->callback(list);
+
+    settings s;
+    std::string results, label;
+    CLI::App* training = app.add_subcommand("train", "trains a network and tests it");
+    add_options(*training, s);
+    training->add_option("--results", results, "file that gets one line of JSON at the end, for studies of many runs");
+    training->add_option("--label", label, "of that line");
+    training->callback([&] {
+        check_options(s);
+        train(s, results, label, command);
+    });
+
+    std::string run, output;
+    CLI::App* reporting = app.add_subcommand("report", "makes the page of a run from its log");
+    reporting->add_option("run", run, "folder of a run, or its log")->required();
+    reporting->add_option("-o,--output", output, "file; report.html in the folder unless given");
+    reporting->callback([&] { report(run, output); });
+
+    CLI11_PARSE(app, argc, argv);
+    return 0;
+} catch (const std::exception& e) {
+    std::fprintf(stderr, "%s\n", e.what());
+    return 1;
+}

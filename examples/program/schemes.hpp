@@ -1,0 +1,34 @@
+#pragma once
+// SPDX-License-Identifier: BSD-3-Clause
+// Schemes that the study compares beside the library's own: 8-bit weights and activations as in w8a8, and gradients on
+// different grids.
+
+#include <fqt/fqt.hpp>
+
+namespace program::schemes {
+
+template <class InputGradient, class WeightGradient = InputGradient>
+using with_gradients =
+    fqt::scheme<fqt::symmetric<8, fqt::nearest, fqt::per_channel>, fqt::symmetric<8>, InputGradient, WeightGradient>;
+
+/// One linear grid a tensor.
+template <int Bits>
+inline constexpr auto tensor = fqt::w8a8_gradient<Bits, fqt::per_tensor>;
+/// One linear grid a sample (StatQuant's PSQ, symmetric).
+template <int Bits>
+inline constexpr auto sample = fqt::w8a8_gradient<Bits>;
+/// LUQ's logarithmic grid, one a tensor.
+template <int Bits>
+inline constexpr with_gradients<fqt::luq<Bits>> luq{};
+/// Grids of samples that end at a multiple of their rms instead of their largest magnitude; 8 bits into dW.
+template <int Bits, float Multiple>
+inline constexpr with_gradients<fqt::symmetric<Bits, fqt::stochastic, fqt::per_sample, fqt::rms_multiple<Multiple>>,
+                                fqt::symmetric<8, fqt::stochastic, fqt::per_sample>>
+    clipped{};
+/// Few bits into dX, 8 into dW.
+template <int Bits>
+inline constexpr with_gradients<fqt::symmetric<Bits, fqt::stochastic, fqt::per_sample>,
+                                fqt::symmetric<8, fqt::stochastic, fqt::per_sample>>
+    split{};
+
+} // namespace program::schemes

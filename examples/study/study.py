@@ -1,0 +1,189 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""Runs the study: does rectification close the gap of quantized gradients? One line of JSON a run, appended to a file;
+what the file has already is not run again, so the study can be stopped and called anew at any time.
+
+Usage: study.py --program <fqt> --data <folder of CIFAR-10> [--file FILE] [--jobs N] [--plan] [stage ...]
+
+Stages, each of which needs the results of those before it:
+  rates     learning rate of every row, on held-out training images
+  forms     form and weight of the rectifier, on held-out training images, for the two rows with the largest gaps
+  weights   weight of the chosen form for every row, on held-out training images
+  test      tier 1: every row with and without the rectifier, three seeds, on the test set, which nothing above has seen
+  parts     tier 2: other formats and ablations, one seed, on the test set
+Every row is tuned with the same number of trials: three rates, and with the rectifier three weights.
+"""
+import argparse
+import concurrent.futures
+import itertools
+import json
+import pathlib
+import subprocess
+import sys
+
+NETWORK = "resnet20"
+TEST_EPOCHS, TUNE_EPOCHS, HELD_OUT, TUNE_SEED = 15, 3, 5000, 101
+SEEDS = [1, 2, 3]
+RATES = [0.1, 0.2, 0.4]
+# Tier 1. The first two have float gradients, so no rectifier has anything to do there.
+FLOAT_ROWS = ["fp32", "w8a8"]
+ROWS = ["tensor8", "tensor4", "tensor2", "w8a8g4", "w8a8g2", "luq4", "luq2"]
+PARTS = ["sample3", "tensor3", "split4", "split2", "clipped3", "clipped2"]
+FORM_ROWS = ["tensor4", "tensor2"]
+FORMS = ["gain_energy", "gain_hinge", "gain_crest", "gain_crest-quantized", "even_gains-quantized",
+         "unit_gain-through_sigma"]
+FORM_WEIGHTS = [1e-3, 1e-2]
+FORM_SEEDS = [101, 102]
+WEIGHT_FACTORS = [0.3, 1, 3]
+
+# What tells one run from another, with what it is where a run does not say.
+SETTINGS = {"network": NETWORK, "scheme": "", "rectifier": "none", "rectification": 0.0, "rate": 0.1,
+            "epochs": TEST_EPOCHS, "seed": 1, "split": "test", "decay": 5e-4, "decay_gamma": 0.0, "zero_gamma": False}
+
+
+def key(run):
+    return tuple(round(run[k], 9) if isinstance(run[k], float) else run[k] for k in SETTINGS)
+
+
+def run_of(label, scheme, **changes):
+    return {**SETTINGS, "scheme": scheme, "label": label, **changes}
+
+
+class Results:
+    def __init__(self, path):
+        self.runs = {}
+        if path.exists():
+            for line in path.read_text().splitlines():
+                run = json.loads(line)
+                self.runs[key({k: type(v)(run[k]) for k, v in SETTINGS.items()})] = run
+
+    def accuracy(self, run):
+        """Share of right answers; a run that diverged counts as chance. None: not run yet."""
+        found = self.runs.get(key(run))
+        return None if found is None else found["accuracy"] if found["accuracy"] else 0.1
+
+    def best(self, runs):
+        """The run with the greatest mean over its seeds, or None where one is missing. runs: lists of equal runs."""
+        means = [[self.accuracy(r) for r in group] for group in runs]
+        if any(a is None for group in means for a in group):
+            return None
+        return max(zip(means, runs), key=lambda pair: sum(pair[0]) / len(pair[0]))[1][0]
+
+
+def tuned(label, scheme, **changes):
+    return run_of(label, scheme, **{"epochs": TUNE_EPOCHS, "split": "held out", "seed": TUNE_SEED, **changes})
+
+
+def rate_runs(scheme):
+    return [[tuned("rates", scheme, rate=rate)] for rate in RATES]
+
+
+def form_runs(scheme, rate):
+    return {(form, weight): [tuned("forms", scheme, rate=rate, rectifier=form, rectification=weight, seed=seed)
+                             for seed in FORM_SEEDS]
+            for form, weight in itertools.product(FORMS, FORM_WEIGHTS)}
+
+
+def best_rate(results, scheme):
+    run = results.best(rate_runs(scheme))
+    return run and run["rate"]
+
+
+def best_form(results):
+    """Form and weight with the greatest mean over rows and seeds."""
+    rates = [best_rate(results, scheme) for scheme in FORM_ROWS]
+    if None in rates:
+        return None
+    groups = [form_runs(scheme, rate) for scheme, rate in zip(FORM_ROWS, rates)]
+    run = results.best([sum((group[choice] for group in groups), []) for choice in groups[0]])
+    return run and (run["rectifier"], run["rectification"])
+
+
+def weight_runs(results, scheme):
+    rate, form = best_rate(results, scheme), best_form(results)
+    if rate is None or form is None:
+        return None
+    return [[tuned("weights", scheme, rate=rate, rectifier=form[0], rectification=factor * form[1])]
+            for factor in WEIGHT_FACTORS]
+
+
+def runs_of(stage, results):
+    """The runs of a stage, as far as earlier results say what they are."""
+    if stage == "rates":
+        for scheme in FLOAT_ROWS + ROWS:
+            yield from sum(rate_runs(scheme), [])
+    elif stage == "forms":
+        for scheme in FORM_ROWS:
+            if (rate := best_rate(results, scheme)) is not None:
+                yield from (tuned("forms", scheme, rate=rate, seed=seed) for seed in FORM_SEEDS)
+                yield from sum(form_runs(scheme, rate).values(), [])
+    elif stage == "weights":
+        for scheme in ROWS:
+            yield from sum(weight_runs(results, scheme) or [], [])
+    elif stage == "test":
+        for seed, scheme in itertools.product(SEEDS, FLOAT_ROWS + ROWS):
+            if (rate := best_rate(results, scheme)) is None:
+                continue
+            yield run_of("test", scheme, rate=rate, seed=seed)
+            if scheme in ROWS and (weights := weight_runs(results, scheme)) and (best := results.best(weights)):
+                yield run_of("test", scheme, rate=rate, seed=seed, rectifier=best["rectifier"],
+                             rectification=best["rectification"])
+    elif stage == "parts":
+        # Not tuned one by one: the rate of the row that each is a change of.
+        for scheme in PARTS:
+            like = "tensor4" if scheme.startswith("tensor") else "w8a8g2" if scheme.endswith("2") else "w8a8g4"
+            if (rate := best_rate(results, like)) is not None:
+                yield run_of("parts", scheme, rate=rate)
+        for scheme in FORM_ROWS:
+            if (rate := best_rate(results, scheme)) is not None:
+                yield run_of("ablation", scheme, rate=rate, zero_gamma=True)
+                yield run_of("ablation", scheme, rate=rate, decay_gamma=5e-4)
+    else:
+        sys.exit(f"there is no stage '{stage}'; the stages are rates, forms, weights, test and parts")
+
+
+def command(run, program, data, file):
+    words = [program, "train", "--quiet", "--threads", "1", "--data", data, "--results", str(file)]
+    for name in ("label", "network", "scheme", "rectifier", "rectification", "rate", "epochs", "seed", "decay",
+                 "decay_gamma"):
+        words += ["--" + name.replace("_", "-"), str(run[name])]
+    words += ["--zero-gamma"] * run["zero_gamma"]
+    words += ["--held-out", str(HELD_OUT)] * (run["split"] == "held out")
+    return words
+
+
+def train(run, arguments):
+    words = command(run, arguments.program, arguments.data, arguments.file)
+    done = subprocess.run(words, text=True, capture_output=True, env={"OMP_NUM_THREADS": "1"})
+    if done.returncode == 0:
+        return done.stdout.strip()
+    if "not finite" not in done.stderr:
+        sys.exit(f"{' '.join(words)}\n{done.stderr}")
+    with open(arguments.file, "a") as file:  # a run that diverged is a result, too
+        file.write(json.dumps({**run, "accuracy": 0.0, "note": done.stderr.strip()}) + "\n")
+    return f"{run['scheme']} diverged"
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--program", required=True)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--file", type=pathlib.Path, default=pathlib.Path("docs/results/study.jsonl"))
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--plan", action="store_true", help="print the runs that are left and do not run them")
+    parser.add_argument("stages", nargs="*", default=["rates", "forms", "weights", "test", "parts"])
+    arguments = parser.parse_args()
+    for stage in arguments.stages:
+        results = Results(arguments.file)
+        left = [run for run in runs_of(stage, results) if results.accuracy(run) is None]
+        print(f"{stage}: {len(left)} runs left", flush=True)
+        if arguments.plan:
+            print("\n".join(" ".join(command(run, arguments.program, arguments.data, arguments.file)) for run in left))
+            continue
+        with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
+            for text in pool.map(lambda run: train(run, arguments), left):
+                print(text, flush=True)
+
+
+if __name__ == "__main__":
+    main()
