@@ -1,6 +1,7 @@
 #pragma once
 // SPDX-License-Identifier: BSD-3-Clause
-// Everything but the adaptors to xtensor (fqt/io/xtensor.hpp).
+// Everything but the adaptors to xtensor (fqt/io/xtensor.hpp) and folders of PNG and JPEG files
+// (fqt/io/image_folder.hpp).
 
 #include <fqt/core/diagnostic.hpp>
 #include <fqt/core/fail.hpp>
