@@ -18,7 +18,7 @@ namespace program {
 
 /// Bytes that are base64 in the log.
 struct byte_string {
-    std::vector<std::uint8_t> bytes;
+    std::vector<std::uint8_t> bytes{};
     friend bool operator==(const byte_string&, const byte_string&) = default;
 };
 
@@ -28,21 +28,21 @@ struct byte_string {
 /// The first line of a run, and the first of each continuation. Texts are UTF-8.
 struct run_header {
     static constexpr const char* kind = "run";
-    std::string version; ///< of fqt
-    std::string network, scheme, rectifier, optimizer, data, augmentation;
-    double rectification{};                                   ///< weight of the rectifier's loss
-    std::vector<std::pair<std::string, std::string>> options; ///< whatever else the run was given, in any order
-    std::string command;                                      ///< that reproduces it
+    std::string version{}; ///< of fqt
+    std::string network{}, scheme{}, rectifier{}, optimizer{}, data{}, augmentation{};
+    double rectification{};                                     ///< weight of the rectifier's loss
+    std::vector<std::pair<std::string, std::string>> options{}; ///< whatever else the run was given, in any order
+    std::string command{};                                      ///< that reproduces it
     std::uint64_t seed{};
     int threads = 1;
     int epochs = 1;      ///< at which the run ends
     int first_epoch = 0; ///< > 0: continues the run above, of which this and later epochs no longer count
     std::int64_t steps_per_epoch{}, parameters{};
-    std::int64_t macs{};              ///< multiplications of one sample's forward pass
-    std::int64_t arena_bytes{};       ///< of the network's memory
-    std::vector<std::string> classes; ///< one name a class, 1 to 256
-    fqt::shape image{};               ///< of one picture
-    std::string held_out = "test";    ///< what epochs and the result are tested on: "test" or "validation"
+    std::int64_t macs{};                ///< multiplications of one sample's forward pass
+    std::int64_t arena_bytes{};         ///< of the network's memory
+    std::vector<std::string> classes{}; ///< one name a class, 1 to 256
+    fqt::shape image{};                 ///< of one picture
+    std::string held_out = "test";      ///< what epochs and the result are tested on: "test" or "validation"
 
     static void fields(auto& self, auto&& field) {
         field("version", self.version), field("network", self.network), field("scheme", self.scheme);
@@ -59,7 +59,7 @@ struct run_header {
 
 /// A layer with weights, after an epoch.
 struct layer_norms {
-    std::string name;
+    std::string name{};
     double gradient_norm{}, weight_norm{};
 
     static void fields(auto& self, auto&& field) {
@@ -70,7 +70,7 @@ struct layer_norms {
 
 /// The gains of a normalization's channels, after an epoch.
 struct normalization_gains {
-    std::string name;
+    std::string name{};
     double gain_mean{}, gain_max{}, gain_spread{};
 
     static void fields(auto& self, auto&& field) {
@@ -83,15 +83,15 @@ struct normalization_gains {
 /// What is known after an epoch.
 struct epoch_line {
     static constexpr const char* kind = "epoch";
-    int epoch{};                         ///< from 0, over the whole run
-    std::int64_t steps{};                ///< of the run so far
-    fqt::evaluation train{};             ///< over the training batches as they came
-    std::optional<fqt::evaluation> test; ///< on what the header calls held out, where that was tested
-    double learning_rate{};              ///< of the last step
-    double seconds{};                    ///< that the epoch took
-    double images_per_second{};          ///< in training
-    std::vector<layer_norms> layers;
-    std::vector<normalization_gains> normalizations;
+    int epoch{};                           ///< from 0, over the whole run
+    std::int64_t steps{};                  ///< of the run so far
+    fqt::evaluation train{};               ///< over the training batches as they came
+    std::optional<fqt::evaluation> test{}; ///< on what the header calls held out, where that was tested
+    double learning_rate{};                ///< of the last step
+    double seconds{};                      ///< that the epoch took
+    double images_per_second{};            ///< in training
+    std::vector<layer_norms> layers{};
+    std::vector<normalization_gains> normalizations{};
 
     static void fields(auto& self, auto&& field) {
         field("epoch", self.epoch), field("steps", self.steps), field("train", self.train), field("test", self.test);
@@ -108,7 +108,7 @@ struct steps_line {
     static constexpr const char* kind = "steps";
     std::int64_t first{};   ///< from 0, over the whole run
     std::int64_t every = 1; ///< at least 1
-    std::vector<float> loss;
+    std::vector<float> loss{};
 
     static void fields(auto& self, auto&& field) {
         field("first", self.first), field("every", self.every), field("loss", self.loss);
@@ -118,7 +118,7 @@ struct steps_line {
 
 /// A picture that was taken for another class.
 struct wrong_image {
-    byte_string pixels; ///< (channel, y, x) of the header's image
+    byte_string pixels{}; ///< (channel, y, x) of the header's image
     int label{}, predicted{};
     double confidence{}; ///< softmax of the predicted class, 0 to 1
 
@@ -133,9 +133,9 @@ struct wrong_image {
 struct result_line {
     static constexpr const char* kind = "result";
     double accuracy{}, loss{};
-    std::vector<std::vector<std::int64_t>> confusion; ///< a row for each true class; or none
-    std::vector<wrong_image> wrong;                   ///< some of them; the program keeps up to 40
-    double seconds{};                                 ///< of the whole run
+    std::vector<std::vector<std::int64_t>> confusion{}; ///< a row for each true class; or none
+    std::vector<wrong_image> wrong{};                   ///< some of them; the program keeps up to 40
+    double seconds{};                                   ///< of the whole run
 
     static void fields(auto& self, auto&& field) {
         field("accuracy", self.accuracy), field("loss", self.loss), field("confusion", self.confusion);

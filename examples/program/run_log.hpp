@@ -36,11 +36,11 @@ namespace program {
 
 /// A log as read: what counts of the lines, once continuations have replaced what they did anew.
 struct run_log {
-    std::vector<run_header> runs;   ///< the run and its continuations, at least one
-    std::vector<epoch_line> epochs; ///< by number
-    std::vector<steps_line> steps;  ///< by number
-    std::optional<result_line> result;
-    std::vector<std::string> notes; ///< what a reader should know, such as a last line that was cut short
+    std::vector<run_header> runs{};   ///< the run and its continuations, at least one
+    std::vector<epoch_line> epochs{}; ///< by number
+    std::vector<steps_line> steps{};  ///< by number
+    std::optional<result_line> result{};
+    std::vector<std::string> notes{}; ///< what a reader should know, such as a last line that was cut short
 
     const run_header& run() const { return runs.back(); }
 };
