@@ -76,7 +76,8 @@ footer { margin-top: 36px; font-size: 13px; color: var(--pale); }
 @media print { :root { color-scheme: light; --text: #000; --pale: #444; --back: #fff; --card: #fff; --edge: #ccc;
     --accent: 0, 114, 178; --wrong: 213, 94, 0; }
   body { font-size: 11px; print-color-adjust: exact; -webkit-print-color-adjust: exact; }
-  main { padding: 0; } .plot, figure, tr { break-inside: avoid; } h2 { break-after: avoid; }
+  main { padding: 0; } .facts { columns: 2; } .tiles { grid-template-columns: repeat(3, 1fr); }
+  .plot, figure, tr { break-inside: avoid; } h2 { break-after: avoid; }
   .plots { grid-template-columns: 1fr 1fr; gap: 8px; } .plot svg { min-width: 0; } }
 )";
 

@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdlib>
 #include <set>
@@ -64,6 +65,14 @@ TEST_CASE("an axis of numbers that are not negative does not go below 0, and a c
     CHECK(texts(between(0.001, 100).svg(), "end").front() == "0");
     CHECK(texts(between(0.5, 0.5).svg(), "end").size() >= 3);
     CHECK(texts(between(0, 0).svg(), "end").size() >= 3);
+}
+
+TEST_CASE("values that doubles hardly tell apart, or whose distance is no double, are drawn and end") {
+    for (const auto& [low, high] : {std::pair{1e16, 1e16 + 2}, {-1.7e308, 1.7e308}, {5e-324, 1e-323}, {-1e-320, 0.0}}) {
+        CHECK(between(low, high).svg().ends_with("</svg>\n"));
+        CHECK(texts(between(low, high).svg(), "end").size() <= 12);
+        CHECK(between(std::abs(low), std::abs(high) + 1e-300, true).svg().ends_with("</svg>\n"));
+    }
 }
 
 TEST_CASE("what is counted has whole ticks") {

@@ -168,7 +168,8 @@ private:
         }
     }
 
-    static bool shows(double v, bool log) { return std::isfinite(v) && (!log || v > 0); }
+    /// Numbers near the ends of double, whose distances are none, are left out too.
+    static bool shows(double v, bool log) { return std::abs(v) < 1e300 && (!log || v > 1e-300); }
 
     range x_range() const {
         if (!x_names.empty()) return {-0.5, slots() - 0.5};
@@ -186,7 +187,9 @@ private:
             const double room = r.high > r.low ? std::pow(r.high / r.low, 0.06) : 2;
             return {r.low / room, r.high * room};
         }
-        const double room = r.high > r.low ? (r.high - r.low) * 0.06 : r.low != 0 ? std::abs(r.low) / 2 : 1;
+        const double room = r.high - r.low > 1e-300 ? (r.high - r.low) * 0.06
+            : std::abs(r.low) > 1e-300              ? std::abs(r.low) / 2
+                                                    : 1;
         const double low = r.low - room;
         return {r.low >= 0 ? std::max(0.0, low) : low, r.high + room};
     }
@@ -211,7 +214,9 @@ private:
         for (const double m : {5.0, 2.0, 1.0})
             if (m * power >= rough) step = m * power;
         if (whole) step = std::max(1.0, step);
-        for (double i = std::ceil(r.low / step); i * step <= r.high; ++i) result.push_back(i * step + 0.0); // no -0
+        const double first = std::ceil(r.low / step);
+        for (int i = 0; i < 12 && (first + i) * step <= r.high; ++i) // never more, however few digits tell them apart
+            result.push_back((first + i) * step + 0.0);              // no -0
         return result;
     }
 
