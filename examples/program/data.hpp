@@ -2,11 +2,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The data set that --data names: a folder, known by the files in it, or a word.
 
-#include "settings.hpp"
-
 #include <fqt/io/cifar.hpp>
 #include <fqt/io/fashion_mnist.hpp>
 #include <fqt/train/held_out.hpp>
+
+#include "settings.hpp"
 #if __has_include(<png.h>) && __has_include(<jpeglib.h>)
 #include <fqt/io/image_folder.hpp>
 #endif
@@ -21,8 +21,7 @@ inline fqt::train_and_test load_data(const settings& s) {
     const std::filesystem::path folder = s.data;
     const auto has = [&](const char* file) { return std::filesystem::exists(folder / file); };
     fqt::train_and_test sets = [&]() -> fqt::train_and_test {
-        if (s.data == "generated")
-            return fqt::split(fqt::generated_images(10, {3, 32, 32}, 6000, fqt::seed{7}), 5000);
+        if (s.data == "generated") return fqt::split(fqt::generated_images(10, {3, 32, 32}, 6000, fqt::seed{7}), 5000);
         if (s.data == "generated-grey")
             return fqt::split(fqt::generated_images(10, {1, 28, 28}, 6000, fqt::seed{7}), 5000);
         if (s.data == "fashion-mnist") return fqt::fashion_mnist();

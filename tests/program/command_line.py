@@ -48,7 +48,7 @@ def without_times(lines):
 os.chdir(tempfile.mkdtemp())
 
 listed = run("list")
-expect(listed.returncode == 0 and "lenet5" in listed.stdout and "gain_crest" in listed.stdout, "list shows what there is")
+expect(listed.returncode == 0 and "lenet5" in listed.stdout and "gain_crest" in listed.stdout, "list lists")
 
 whole = run(*TRAIN, "--epochs", "2", "--run", "whole", "--results", "results.jsonl", "--label", "first")
 expect(whole.returncode == 0, f"a run ends well: {whole.stderr}")

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# The study of docs/results.md: ResNet-20 on CIFAR-10 in fp32, with float gradients, and with gradients of 8, 4 and 2 bits
+# on several grids, with and without rectified batch normalization. A day on two cores; what the results file has
+# already is not run again, so it can be stopped and called anew at any time.
+#
+#   examples/study.sh DIR [--jobs N] [--plan] [stage ...]
+#
+# DIR     the folder of CIFAR-10's binary files
+# stage   rates, forms, weights, test or parts (examples/study/study.py --help); all of them unless given
+#
+# On Debian, packages that are missing are installed first. The build is kept in build/study.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+if [ $# = 0 ] || [ "$1" = --help ] || [ "$1" = -h ]; then sed -n '3,14s/^# \?//p' "$0"; exit 0; fi
+data=$1
+shift
+
+. tests/packages.sh
+install_packages "g++ meson ninja-build pkg-config python3 libxsimd-dev zlib1g-dev libcli11-dev nlohmann-json3-dev" ""
+
+build=build/study
+mkdir -p build docs/results
+if [ ! -f $build/build.ninja ]; then
+    meson setup $build -Dtests=disabled -Dbenchmarks=disabled -Ddocs=disabled -Dexamples=enabled >$build.log 2>&1 \
+        || { cat $build.log; exit 1; }
+fi
+echo "building (a quarter of an hour: each scheme is compiled whole)"
+ninja -C $build examples/fqt >$build.log 2>&1 || { cat $build.log; exit 1; }
+
+python3 examples/study/study.py --program $build/examples/fqt --data "$data" "$@"
+python3 examples/study/table.py docs/results/study.jsonl

@@ -1,0 +1,88 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""Prints the results of the study as Markdown tables.
+
+Usage: table.py <results.jsonl>
+"""
+import collections
+import json
+import math
+import pathlib
+import sys
+
+NAMES = {
+    "fp32": ("fp32", "float", ""),
+    "w8a8": ("8-bit weights and activations", "float", ""),
+    "tensor8": ("linear, a grid a tensor", "8", 255),
+    "tensor4": ("linear, a grid a tensor", "4", 15),
+    "tensor3": ("linear, a grid a tensor", "3", 7),
+    "tensor2": ("linear, a grid a tensor", "2", 3),
+    "w8a8g4": ("linear, a grid a sample", "4", 15),
+    "sample3": ("linear, a grid a sample", "3", 7),
+    "w8a8g2": ("linear, a grid a sample", "2", 3),
+    "luq4": ("logarithmic (LUQ), a grid a tensor", "4", 15),
+    "luq2": ("logarithmic (LUQ), a grid a tensor", "2", 3),
+    "split4": ("linear, a grid a sample, 8 bits into dW", "4 / 8", "15 / 255"),
+    "split2": ("linear, a grid a sample, 8 bits into dW", "2 / 8", "3 / 255"),
+    "clipped3": ("linear, a grid a sample clipped at 3 rms, 8 bits into dW", "3 / 8", "7 / 255"),
+    "clipped2": ("linear, a grid a sample clipped at 2.5 rms, 8 bits into dW", "2 / 8", "3 / 255"),
+}
+
+
+def accuracy(values):
+    """Mean and standard error over seeds, in per cent; a run that diverged counts as chance."""
+    if not values:
+        return ""
+    values = [100 * (v or 0.1) for v in values]
+    mean = sum(values) / len(values)
+    if len(values) == 1:
+        return f"{mean:.2f} (1 seed)"
+    error = math.sqrt(sum((v - mean) ** 2 for v in values) / (len(values) - 1) / len(values))
+    return f"{mean:.2f} +- {error:.2f}" + (f" ({len(values)} seeds)" if len(values) != 3 else "")
+
+
+def rows(runs, label):
+    """Accuracies by scheme and what else differs."""
+    found = collections.defaultdict(dict)
+    for r in runs:
+        if r["label"] == label:
+            found[r["scheme"], r["rectifier"], r["rectification"], r["rate"], r.get("zero_gamma", False),
+                  r.get("decay_gamma", 0)][r["seed"]] = r["accuracy"]
+    return found
+
+
+def tier_1(runs):
+    found = rows(runs, "test")
+    print("| gradients | bits into dX / dW | levels | rate | test accuracy, % | rectified, % | weight |\n" + "|---" * 7 + "|")
+    for scheme, (name, bits, levels) in NAMES.items():
+        plain = {k: v for k, v in found.items() if k[0] == scheme and k[1] == "none"}
+        rectified = {k: v for k, v in found.items() if k[0] == scheme and k[1] != "none"}
+        for key, seeds in plain.items():
+            other = next(iter(rectified.items()), (None, {}))
+            weight = f"{other[0][1]} {other[0][2]:g}" if other[0] else ""
+            print(f"| {name} | {bits} | {levels} | {key[3]:g} | {accuracy(list(seeds.values()))} | "
+                  f"{accuracy(list(other[1].values()))} | {weight} |")
+
+
+def others(runs, label, title):
+    found = rows(runs, label)
+    if not found:
+        return
+    print(f"\n| {title} | bits into dX / dW | change | accuracy, % |\n|---|---|---|---|")
+    for (scheme, rectifier, weight, rate, zero, decay), seeds in found.items():
+        name, bits, _ = NAMES[scheme]
+        change = [f"rate {rate:g}"] + [f"{rectifier} {weight:g}"] * (rectifier != "none") \
+            + ["last gammas begin at 0"] * bool(zero) + [f"decay of gamma {decay:g}"] * bool(decay)
+        print(f"| {name} | {bits} | {', '.join(change)} | {accuracy(list(seeds.values()))} |")
+
+
+def main(path):
+    runs = [json.loads(line) for line in pathlib.Path(path).read_text().splitlines()]
+    tier_1(runs)
+    others(runs, "parts", "other grids, test set")
+    others(runs, "ablation", "ablations, test set")
+    for label in ("rates", "forms", "weights"):
+        others(runs, label, f"tuning ({label}), held-out images")
+
+
+main(sys.argv[1])
