@@ -3,6 +3,7 @@
 // Everything but the adaptors to xtensor (fqt/io/xtensor.hpp) and folders of PNG and JPEG files
 // (fqt/io/image_folder.hpp).
 
+#include <fqt/core/background.hpp>
 #include <fqt/core/diagnostic.hpp>
 #include <fqt/core/fail.hpp>
 #include <fqt/core/fixed_string.hpp>

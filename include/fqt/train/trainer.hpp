@@ -53,6 +53,7 @@ struct trainer_options {
     fqt::seed seed{};        ///< of order and augmentation
     int evaluate_every = 1;  ///< test after so many epochs, and after the last; 0: never
     int threads = 0;         ///< that copy pictures; 0: as many as OpenMP offers
+    bool ahead = true;       ///< copy the next batch's pictures on a thread of its own during a step
     std::FILE* log = stderr; ///< bar or plain lines; null: silence
 };
 
@@ -191,7 +192,8 @@ public:
                       .drop_last = options_.drop_last,
                       .augment = options_.augment,
                       .seed = options_.seed,
-                      .threads = options_.threads});
+                      .threads = options_.threads,
+                      .ahead = options_.ahead});
         check_schedule(std::int64_t{options_.epochs} * over.per_epoch());
         gradient_.resize(static_cast<std::size_t>(options_.batch) * static_cast<std::size_t>(data.classes));
 
