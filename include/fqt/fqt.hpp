@@ -110,6 +110,7 @@
 #include <fqt/train/progress.hpp>
 #include <fqt/train/records.hpp>
 #include <fqt/train/schedule.hpp>
+#include <fqt/train/source.hpp>
 #include <fqt/train/svg.hpp>
 #include <fqt/train/trainer.hpp>
 #include <fqt/version.hpp>

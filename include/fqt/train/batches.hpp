@@ -1,21 +1,23 @@
 #pragma once
 // SPDX-License-Identifier: BSD-3-Clause
-// A data set cut into batches, epoch by epoch. The order of an epoch is a function of (seed, epoch) alone, so a run can
-// be continued at any epoch. Memory is taken once, when the batches are made, and every batch is written over the last
-// or, where they are prepared ahead, over the last but one.
+// A source of pictures, such as a data set, cut into batches, epoch by epoch. The order of an epoch is a function of
+// (seed, epoch) alone, so a run can be continued at any epoch. Memory is taken once, when the batches are made, and
+// every batch is written over the last or, where they are prepared ahead, over the last but one.
 
 #include <fqt/core/background.hpp>
 #include <fqt/core/fail.hpp>
 #include <fqt/core/parallel.hpp>
 #include <fqt/core/random.hpp>
 #include <fqt/train/augment.hpp>
-#include <fqt/train/dataset.hpp>
+#include <fqt/train/source.hpp>
 
 #include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <memory>
+#include <mutex>
 #include <numeric>
 #include <optional>
 #include <span>
@@ -62,8 +64,8 @@ inline void shuffled_order(fqt::seed seed, std::uint32_t epoch, std::span<std::u
 
 /// Batches of `size` samples in one epoch, a smaller last one counted unless it is dropped.
 /// Errors: an empty data set, a size below 1, no batch at all because the only one is dropped.
-inline int batches_per_epoch(const dataset& data, int size, bool drop_last) {
-    if (data.labels.empty()) fail("the data set is empty; give at least one sample");
+inline int batches_per_epoch(source_view data, int size, bool drop_last) {
+    if (data.size() == 0) fail("the data set is empty; give at least one sample");
     if (size < 1) fail("the batch size is %d; it must be at least 1", size);
     if (drop_last && size > data.size())
         fail("the batch of %d samples exceeds the data set of %d, and smaller batches are dropped; "
@@ -72,31 +74,34 @@ inline int batches_per_epoch(const dataset& data, int size, bool drop_last) {
     return data.size() / size + (!drop_last && data.size() % size != 0);
 }
 
-/// Iterates over a data set, which must outlive it:
+/// Iterates over a data set or another source, which must outlive it:
 ///     batches over(data, {.size = 128, .seed = {1}});
 ///     over.start(epoch);
 ///     while (const auto batch = over.next()) use(batch->images, batch->labels, batch->samples);
 class batches {
 public:
-    /// Errors: a data set that fails its check, those of batches_per_epoch, threads below 0, an augmentation that does
+    /// Errors: a source that fails its check, those of batches_per_epoch, threads below 0, an augmentation that does
     /// not fit the pictures.
-    batches(const dataset& data, batch_options options) : data_(&data), options_(options) {
+    batches(source_view data, batch_options options) : data_(data), options_(options) {
         data.check();
         per_epoch_ = batches_per_epoch(data, options.size, options.drop_last);
         if (options.threads < 0) fail("%d threads are asked for; ask for 1 or more, or 0 for all", options.threads);
         if (options.threads == 0) options_.threads = hardware_threads();
-        options.augment.check(data.image);
-        table_ = data.pixel_table();
-        order_.resize(data.labels.size());
+        options.augment.check(data.image());
+        table_ = data.scale().table(data.image().channels);
+        order_.resize(static_cast<std::size_t>(data.size()));
+        const auto size = static_cast<std::size_t>(data.image().size());
+        memory_.resize(size * static_cast<std::size_t>(std::min(options_.threads, most_threads)));
         const auto largest = static_cast<std::size_t>(std::min(options.size, data.size()));
         for (std::size_t k = 0; k < (options.ahead ? 2u : 1u); ++k) {
-            slots_[k].images.resize(largest * static_cast<std::size_t>(data.image.size()));
+            slots_[k].images.resize(largest * size);
             slots_[k].labels.resize(largest);
         }
         start(0);
         if (options.ahead) begin_thread();
     }
-    batches(dataset&&, batch_options) = delete;
+    template <picture_source Source>
+    batches(const Source&&, batch_options) = delete;
     batches(const batches&) = delete;
     batches& operator=(const batches&) = delete;
 
@@ -161,30 +166,48 @@ private:
     batch view(int number) {
         const slot& from = slot_of(number);
         const auto origin = origin_of(number);
-        return {std::span(from.images).first(origin.size() * static_cast<std::size_t>(data_->image.size())),
+        return {std::span(from.images).first(origin.size() * static_cast<std::size_t>(data_.image().size())),
                 std::span(from.labels).first(origin.size()), origin, static_cast<int>(origin.size())};
     }
 
-    /// Fills the slot of a batch of this epoch.
+    /// Fills the slot of a batch of this epoch. Throws what the first of its samples threw that could not be had; no
+    /// exception may leave a team of threads.
     void prepare(int number, int threads) {
         slot& to = slot_of(number);
         const auto origin = origin_of(number);
-        const auto size = static_cast<std::size_t>(data_->image.size());
-        parallel_for(static_cast<int>(origin.size()), threads, [&](int n, int) {
-            const auto i = static_cast<std::size_t>(n);
-            place(data_->pixels_of(static_cast<int>(origin[i])), data_->image, table_,
-                  options_.augment.draw(options_.seed, epoch_, origin[i]),
-                  std::span(to.images).subspan(i * size, size));
-            to.labels[i] = data_->labels[origin[i]];
+        std::mutex mutex;
+        std::exception_ptr thrown;
+        int first = static_cast<int>(origin.size());
+        parallel_for(first, threads, [&](int n, int thread) {
+            try {
+                copy(origin[static_cast<std::size_t>(n)], static_cast<std::size_t>(n), thread, to);
+            } catch (...) {
+                const std::lock_guard lock(mutex);
+                if (n < first) {
+                    first = n;
+                    thrown = std::current_exception();
+                }
+            }
         });
+        if (thrown) std::rethrow_exception(thrown);
     }
 
-    const dataset* data_;
+    void copy(std::uint32_t sample, std::size_t place_in_batch, int thread, slot& to) {
+        const auto size = static_cast<std::size_t>(data_.image().size());
+        const auto memory = std::span(memory_).subspan(static_cast<std::size_t>(thread) * size, size);
+        const auto [pixels, label] = data_.sample(static_cast<int>(sample), memory);
+        place(pixels, data_.image(), table_, options_.augment.draw(options_.seed, epoch_, sample),
+              std::span(to.images).subspan(place_in_batch * size, size));
+        to.labels[place_in_batch] = label;
+    }
+
+    source_view data_;
     batch_options options_;
     std::uint32_t epoch_{};
     int per_epoch_{}, given_{}, prepared_ = none; ///< prepared_: number of the batch that the thread was given
     std::vector<float> table_;
     std::vector<std::uint32_t> order_;
+    std::vector<std::uint8_t> memory_; ///< of one picture for each thread
     std::array<slot, 2> slots_;
     std::unique_ptr<background> ahead_; ///< last, so that it ends before what it uses
 };
