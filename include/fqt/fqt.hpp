@@ -18,6 +18,7 @@
 #include <fqt/io/cifar.hpp>
 #include <fqt/io/idx.hpp>
 #include <fqt/io/npy.hpp>
+#include <fqt/io/record_files.hpp>
 #include <fqt/kernels/correlate.hpp>
 #include <fqt/kernels/forward.hpp>
 #include <fqt/kernels/input_gradient.hpp>
