@@ -171,6 +171,29 @@ TEST_CASE("batches that are prepared ahead may vanish at any time") {
     }
 }
 
+TEST_CASE("cutout hides one square of each sample, another in each epoch, and leaves the rest as it is") {
+    auto data = fqt::generated_images(4, {2, 8, 8}, 30, {1});
+    data.scale.mean = {-1, -1}; // so that no pixel is 0
+    fqt::batches whole(data, {.size = 7, .augment = {.pad = 2, .flip = true}, .seed = {9}});
+    fqt::batches holed(data, {.size = 7, .augment = {.pad = 2, .flip = true, .cutout = 4}, .seed = {9}, .ahead = true});
+    const auto before = samples_of(whole, 3, 128), after = samples_of(holed, 3, 128);
+    int largest = 0;
+    for (const auto& [n, picture] : after) {
+        int hidden = 0;
+        for (std::size_t i = 0; i < 128; ++i) {
+            CHECK((picture[i] == 0.0f || picture[i] == before.at(n)[i]));
+            hidden += picture[i] == 0.0f;
+            CHECK((picture[i] == 0.0f) == (picture[(i + 64) % 128] == 0.0f));
+        }
+        CHECK(hidden >= 2 * 2 * 2); // in a corner
+        CHECK(hidden <= 2 * 4 * 4);
+        largest = std::max(largest, hidden);
+    }
+    CHECK(largest == 32);
+    CHECK(after != samples_of(holed, 4, 128));
+    CHECK(after == samples_of(holed, 3, 128));
+}
+
 TEST_CASE("batches that cannot be made are refused") {
     const auto data = fqt::generated_images(4, {1, 8, 8}, 10, {1});
     const auto refuses = [&](fqt::batch_options options, const char* what) {
@@ -179,6 +202,7 @@ TEST_CASE("batches that cannot be made are refused") {
     refuses({.size = 0}, "batch size is 0");
     refuses({.size = 11, .drop_last = true}, "the batch of 11 samples exceeds the data set of 10");
     refuses({.augment = {.pad = 9}}, "augmentation.pad is 9");
+    refuses({.augment = {.cutout = 9}}, "augmentation.cutout is 9");
     refuses({.threads = -1}, "-1 threads");
     const fqt::dataset empty{{1, 8, 8}, 4, {}, {}, {}, {}};
     CHECK_THROWS_WITH_AS(fqt::batches(empty, {}), Contains("data set is empty"), fqt::error);

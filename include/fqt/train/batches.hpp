@@ -196,8 +196,11 @@ private:
         const auto size = static_cast<std::size_t>(data_.image().size());
         const auto memory = std::span(memory_).subspan(static_cast<std::size_t>(thread) * size, size);
         const auto [pixels, label] = data_.sample(static_cast<int>(sample), memory);
-        place(pixels, data_.image(), table_, options_.augment.draw(options_.seed, epoch_, sample),
-              std::span(to.images).subspan(place_in_batch * size, size));
+        const auto result = std::span(to.images).subspan(place_in_batch * size, size);
+        const augmentation& augment = options_.augment;
+        place(pixels, data_.image(), table_, augment.draw(options_.seed, epoch_, sample), result);
+        if (augment.cutout > 0)
+            cut(augment.draw_hole(options_.seed, epoch_, sample, data_.image()), data_.image(), result);
         to.labels[place_in_batch] = label;
     }
 
