@@ -9,7 +9,7 @@
 
 Blocks are compiled together, each in a namespace of its own, since most of the time goes into headers.
 
-Usage: snippets.py [--without-xtensor] <root of the repository> -- <compiler and its arguments>
+Usage: snippets.py [--without <header>]... <root of the repository> -- <compiler and its arguments>
 """
 import argparse
 import concurrent.futures
@@ -66,12 +66,12 @@ def blocks_of(path, page):
             block = Block(page, number + 1, "other", "")  # another language; read to its end
 
 
-def groups_of(root, without_xtensor):
+def groups_of(root, without):
     """Lists of blocks that belong together."""
     for path in [root / "README.md", *sorted((root / "docs").rglob("*.md"))]:
         page, groups = str(path.relative_to(root)), []
         for block in blocks_of(path, page):
-            if block.kind == "other" or without_xtensor and "fqt/io/xtensor.hpp" in block.text:
+            if block.kind == "other" or any(header in block.text for header in without):
                 continue
             if block.kind == "continued" and not groups:
                 sys.exit(f"{page}:{block.line}: nothing to continue")
@@ -103,12 +103,12 @@ def compile_groups(command, groups):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--without-xtensor", action="store_true")
+    parser.add_argument("--without", action="append", default=[])
     parser.add_argument("root", type=pathlib.Path)
     parser.add_argument("command", nargs="+")
     options = parser.parse_args()
 
-    groups = list(groups_of(options.root, options.without_xtensor))
+    groups = list(groups_of(options.root, options.without))
     wrong = [block for group in groups for block in group if block.kind == "no-compile"]
     right = [[block for block in group if block.kind != "no-compile"] for group in groups]
     right = [group for group in right if group]

@@ -11,6 +11,7 @@ Stages, each of which needs the results of those before it:
   weights   weight of the chosen form for every row, on held-out training images
   test      tier 1: every row with and without the rectifier, three seeds, on the test set, which nothing above has seen
   parts     tier 2: other formats and ablations, one seed, on the test set
+  more      tier 3: 200 epochs, deeper and wider networks, one seed, on the test set; not among the stages by default
 Every row is tuned with the same number of trials: three rates, and with the rectifier three weights.
 """
 import argparse
@@ -138,8 +139,18 @@ def runs_of(stage, results):
             if (rate := best_rate(results, scheme)) is not None:
                 yield run_of("ablation", scheme, rate=rate, zero_gamma=True)
                 yield run_of("ablation", scheme, rate=rate, decay_gamma=5e-4)
+    elif stage == "more":
+        # With the rates of ResNet-20: no row of this stage is tuned.
+        for network, epochs in [("resnet20", 200), ("resnet56", 30), ("mobilenet-v2", 30)]:
+            for scheme in ["fp32", "w8a8", "tensor4", "w8a8g4"]:
+                if (rate := best_rate(results, scheme)) is None:
+                    continue
+                yield run_of("more", scheme, network=network, epochs=epochs, rate=rate)
+                if scheme in ROWS and (weights := weight_runs(results, scheme)) and (best := results.best(weights)):
+                    yield run_of("more", scheme, network=network, epochs=epochs, rate=rate,
+                                 rectifier=best["rectifier"], rectification=best["rectification"])
     else:
-        sys.exit(f"there is no stage '{stage}'; the stages are rates, forms, weights, test and parts")
+        sys.exit(f"there is no stage '{stage}'; the stages are rates, forms, weights, test, parts and more")
 
 
 def command(run, program, data, file):

@@ -3,6 +3,7 @@
 // Everything but the adaptors to xtensor (fqt/io/xtensor.hpp) and folders of PNG and JPEG files
 // (fqt/io/image_folder.hpp).
 
+#include <fqt/core/background.hpp>
 #include <fqt/core/diagnostic.hpp>
 #include <fqt/core/fail.hpp>
 #include <fqt/core/fixed_string.hpp>
@@ -17,6 +18,7 @@
 #include <fqt/io/cifar.hpp>
 #include <fqt/io/idx.hpp>
 #include <fqt/io/npy.hpp>
+#include <fqt/io/record_files.hpp>
 #include <fqt/kernels/correlate.hpp>
 #include <fqt/kernels/forward.hpp>
 #include <fqt/kernels/input_gradient.hpp>
@@ -116,6 +118,7 @@
 #include <fqt/train/progress.hpp>
 #include <fqt/train/records.hpp>
 #include <fqt/train/schedule.hpp>
+#include <fqt/train/source.hpp>
 #include <fqt/train/svg.hpp>
 #include <fqt/train/trainer.hpp>
 #include <fqt/version.hpp>

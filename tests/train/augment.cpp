@@ -80,8 +80,50 @@ TEST_CASE("placements depend on seed, epoch and sample, and reach all offsets ev
     CHECK(flips < 2650);
 }
 
+TEST_CASE("a hole is zeros in every channel, as far as it lies within the image") {
+    const auto cut = [](fqt::hole where) {
+        std::vector<float> picture(12, 1.0f);
+        fqt::cut(where, image, picture);
+        return picture;
+    };
+    CHECK(cut({0, 1, 1}) == std::vector<float>{1, 0, 1, 1, 1, 1, 1, 0, 1, 1, 1, 1});
+    CHECK(cut({0, 1, 2}) == std::vector<float>{1, 0, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0});
+    CHECK(cut({-1, -1, 2}) == std::vector<float>{0, 1, 1, 1, 1, 1, 0, 1, 1, 1, 1, 1});
+    CHECK(cut({1, 2, 2}) == std::vector<float>{1, 1, 1, 1, 1, 0, 1, 1, 1, 1, 1, 0});
+    CHECK(cut({-2, 0, 2}) == std::vector<float>(12, 1.0f));
+    CHECK(cut({0, 3, 2}) == std::vector<float>(12, 1.0f));
+}
+
+TEST_CASE("the middle of a hole lies evenly on all pixels, whatever the placement") {
+    const fqt::augmentation policy{.cutout = 2}, also_moved{.pad = 1, .flip = true, .cutout = 2};
+    std::array<int, 6> counts{};
+    int differ[3] = {};
+    for (std::uint32_t n = 0; n < 6000; ++n) {
+        const fqt::hole hole = policy.draw_hole({1}, 0, n, image);
+        CHECK(hole == also_moved.draw_hole({1}, 0, n, image));
+        CHECK(hole.side == 2);
+        REQUIRE(hole.top >= -1);
+        REQUIRE(hole.top < 1);
+        REQUIRE(hole.left >= -1);
+        REQUIRE(hole.left < 2);
+        ++counts[static_cast<std::size_t>((hole.top + 1) * 3 + hole.left + 1)];
+        differ[0] += hole != policy.draw_hole({2}, 0, n, image);
+        differ[1] += hole != policy.draw_hole({1}, 1, n, image);
+        differ[2] += hole != policy.draw_hole({1}, 0, n + 1, image);
+    }
+    for (const int count : counts) { // 1000 each, with deviation 29
+        CHECK(count > 850);
+        CHECK(count < 1150);
+    }
+    for (const int count : differ) CHECK(count > 4800); // of 6 places, 5000 differ
+}
+
 TEST_CASE("an augmentation that does not fit the image is refused") {
     fqt::augmentation{.pad = 2}.check(image);
     CHECK_THROWS_WITH_AS(fqt::augmentation{.pad = -1}.check(image), Contains("augmentation.pad is -1"), fqt::error);
     CHECK_THROWS_WITH_AS(fqt::augmentation{.pad = 3}.check(image), Contains("augmentation.pad is 3"), fqt::error);
+    fqt::augmentation{.cutout = 2}.check(image);
+    CHECK_THROWS_WITH_AS(fqt::augmentation{.cutout = -1}.check(image), Contains("augmentation.cutout is -1"),
+                         fqt::error);
+    CHECK_THROWS_WITH_AS(fqt::augmentation{.cutout = 3}.check(image), Contains("augmentation.cutout is 3"), fqt::error);
 }

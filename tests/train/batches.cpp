@@ -5,9 +5,11 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <numeric>
+#include <thread>
 #include <vector>
 
 using doctest::Contains;
@@ -111,6 +113,87 @@ TEST_CASE("a sample is augmented alike in every batch size and number of threads
     CHECK(first == samples_of(together, 3, 128));
 }
 
+namespace {
+
+/// All that the batches of the epochs 0 and 1 give, after `before` batches of epoch 7.
+std::vector<float> two_epochs(const fqt::dataset& data, fqt::batch_options options, int before) {
+    fqt::batches over(data, options);
+    over.start(7);
+    for (int i = 0; i < before; ++i) CHECK(over.next());
+    std::vector<float> all;
+    for (std::uint32_t epoch = 0; epoch < 2; ++epoch) {
+        over.start(epoch);
+        int count = 0;
+        while (const auto batch = over.next()) {
+            all.insert(all.end(), batch->images.begin(), batch->images.end());
+            all.insert(all.end(), batch->labels.begin(), batch->labels.end());
+            for (const std::uint32_t origin : batch->origin) all.push_back(static_cast<float>(origin));
+            CHECK(batch->images.size() == batch->labels.size() * 128);
+            ++count;
+        }
+        CHECK(count == over.per_epoch());
+        CHECK_FALSE(over.next());
+    }
+    return all;
+}
+
+} // namespace
+
+TEST_CASE("batches prepared ahead are the same, also after a restart within an epoch") {
+    const auto data = fqt::generated_images(4, {2, 8, 8}, 50, {1});
+    for (const int size : {1, 7, 25, 50, 80}) {
+        fqt::batch_options options{.size = size, .augment = {.pad = 2, .flip = true}, .seed = {9}, .threads = 2};
+        const auto in_turn = two_epochs(data, options, 0);
+        CHECK(in_turn.size() == 2 * 50 * (128 + 2));
+        options.ahead = true;
+        for (const int before : {0, 1, 2}) {
+            CAPTURE(size);
+            if (before * size <= 50) CHECK(two_epochs(data, options, before) == in_turn);
+        }
+    }
+}
+
+TEST_CASE("a batch prepared ahead stays as it is while the next one is prepared") {
+    const auto data = fqt::generated_images(4, {2, 8, 8}, 60, {1});
+    fqt::batches over(data, {.size = 6, .ahead = true});
+    while (const auto batch = over.next()) {
+        const std::vector<float> before(batch->images.begin(), batch->images.end());
+        std::this_thread::sleep_for(std::chrono::milliseconds(2));
+        CHECK(before == std::vector<float>(batch->images.begin(), batch->images.end()));
+    }
+}
+
+TEST_CASE("batches that are prepared ahead may vanish at any time") {
+    const auto data = fqt::generated_images(4, {2, 8, 8}, 50, {1});
+    for (int i = 0; i < 200; ++i) {
+        fqt::batches over(data, {.size = 5, .ahead = true});
+        for (int k = 0; k < i % 12; ++k) over.next();
+    }
+}
+
+TEST_CASE("cutout hides one square of each sample, another in each epoch, and leaves the rest as it is") {
+    auto data = fqt::generated_images(4, {2, 8, 8}, 30, {1});
+    data.scale.mean = {-1, -1}; // so that no pixel is 0
+    fqt::batches whole(data, {.size = 7, .augment = {.pad = 2, .flip = true}, .seed = {9}});
+    fqt::batches holed(data, {.size = 7, .augment = {.pad = 2, .flip = true, .cutout = 4}, .seed = {9}, .ahead = true});
+    const auto before = samples_of(whole, 3, 128), after = samples_of(holed, 3, 128);
+    int largest = 0;
+    for (const auto& [n, picture] : after) {
+        int hidden = 0;
+        for (std::size_t i = 0; i < 128; ++i) {
+            CHECK((picture[i] == 0.0f || picture[i] == before.at(n)[i]));
+            hidden += picture[i] == 0.0f;
+            CHECK((picture[i] == 0.0f) == (picture[(i + 64) % 128] == 0.0f));
+        }
+        CHECK(hidden >= 2 * 2 * 2); // in a corner
+        CHECK(hidden <= 2 * 4 * 4);
+        largest = std::max(largest, hidden);
+    }
+    CHECK(largest == 32);
+    CHECK(after != samples_of(holed, 4, 128));
+    CHECK(after == samples_of(holed, 3, 128));
+}
+
 TEST_CASE("batches that cannot be made are refused") {
     const auto data = fqt::generated_images(4, {1, 8, 8}, 10, {1});
     const auto refuses = [&](fqt::batch_options options, const char* what) {
@@ -119,6 +202,7 @@ TEST_CASE("batches that cannot be made are refused") {
     refuses({.size = 0}, "batch size is 0");
     refuses({.size = 11, .drop_last = true}, "the batch of 11 samples exceeds the data set of 10");
     refuses({.augment = {.pad = 9}}, "augmentation.pad is 9");
+    refuses({.augment = {.cutout = 9}}, "augmentation.cutout is 9");
     refuses({.threads = -1}, "-1 threads");
     const fqt::dataset empty{{1, 8, 8}, 4, {}, {}, {}, {}};
     CHECK_THROWS_WITH_AS(fqt::batches(empty, {}), Contains("data set is empty"), fqt::error);

@@ -72,6 +72,8 @@ TEST_CASE("a run is the same for the same seed and any number of threads, and an
     const run_result two = run(options);
     CHECK(one.history == two.history);
     CHECK(one.weights == two.weights);
+    options.ahead = false;
+    CHECK(run(options).weights == one.weights);
     options.seed = {6};
     CHECK(run(options).weights != one.weights);
 }

@@ -1,7 +1,7 @@
 #pragma once
 // SPDX-License-Identifier: BSD-3-Clause
-// The only place that knows threads: loops over independent items. Nothing may depend on which thread does which item,
-// and where sums cross items each item writes its own partial sum, added in order afterwards.
+// The only place that knows teams of threads: loops over independent items. Nothing may depend on which thread does
+// which item, and where sums cross items each item writes its own partial sum, added in order afterwards.
 //
 // Every thread has a run of consecutive items, the same in every loop of a step, so that what it wrote is still in its
 // cache; a thread that has done its own takes what is left of the others'.

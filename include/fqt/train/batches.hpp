@@ -1,20 +1,27 @@
 #pragma once
 // SPDX-License-Identifier: BSD-3-Clause
-// A data set cut into batches, epoch by epoch. The order of an epoch is a function of (seed, epoch) alone, so a run can
-// be continued at any epoch. Memory is taken once, when the batches are made, and every batch is written over the last.
+// A source of pictures, such as a data set, cut into batches, epoch by epoch. The order of an epoch is a function of
+// (seed, epoch) alone, so a run can be continued at any epoch. Memory is taken once, when the batches are made, and
+// every batch is written over the last or, where they are prepared ahead, over the last but one.
 
+#include <fqt/core/background.hpp>
 #include <fqt/core/fail.hpp>
 #include <fqt/core/parallel.hpp>
 #include <fqt/core/random.hpp>
 #include <fqt/train/augment.hpp>
-#include <fqt/train/dataset.hpp>
+#include <fqt/train/source.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
+#include <memory>
+#include <mutex>
 #include <numeric>
 #include <optional>
 #include <span>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -27,6 +34,9 @@ struct batch_options {
     augmentation augment{};
     fqt::seed seed{};
     int threads = 0; ///< 0: as many as OpenMP offers
+    /// Prepare each batch of an epoch but the first on one thread of its own, while the caller uses the one before. The
+    /// batches are the same; they take twice the memory.
+    bool ahead = false;
 };
 
 /// One batch. The spans are valid until the next call of next() or start().
@@ -54,8 +64,8 @@ inline void shuffled_order(fqt::seed seed, std::uint32_t epoch, std::span<std::u
 
 /// Batches of `size` samples in one epoch, a smaller last one counted unless it is dropped.
 /// Errors: an empty data set, a size below 1, no batch at all because the only one is dropped.
-inline int batches_per_epoch(const dataset& data, int size, bool drop_last) {
-    if (data.labels.empty()) fail("the data set is empty; give at least one sample");
+inline int batches_per_epoch(source_view data, int size, bool drop_last) {
+    if (data.size() == 0) fail("the data set is empty; give at least one sample");
     if (size < 1) fail("the batch size is %d; it must be at least 1", size);
     if (drop_last && size > data.size())
         fail("the batch of %d samples exceeds the data set of %d, and smaller batches are dropped; "
@@ -64,66 +74,145 @@ inline int batches_per_epoch(const dataset& data, int size, bool drop_last) {
     return data.size() / size + (!drop_last && data.size() % size != 0);
 }
 
-/// Iterates over a data set, which must outlive it:
+/// Iterates over a data set or another source, which must outlive it:
 ///     batches over(data, {.size = 128, .seed = {1}});
 ///     over.start(epoch);
 ///     while (const auto batch = over.next()) use(batch->images, batch->labels, batch->samples);
 class batches {
 public:
-    /// Errors: a data set that fails its check, those of batches_per_epoch, threads below 0, an augmentation that does
+    /// Errors: a source that fails its check, those of batches_per_epoch, threads below 0, an augmentation that does
     /// not fit the pictures.
-    batches(const dataset& data, batch_options options) : data_(&data), options_(options) {
+    batches(source_view data, batch_options options) : data_(data), options_(options) {
         data.check();
         per_epoch_ = batches_per_epoch(data, options.size, options.drop_last);
         if (options.threads < 0) fail("%d threads are asked for; ask for 1 or more, or 0 for all", options.threads);
         if (options.threads == 0) options_.threads = hardware_threads();
-        options.augment.check(data.image);
-        table_ = data.pixel_table();
-        order_.resize(data.labels.size());
+        options.augment.check(data.image());
+        table_ = data.scale().table(data.image().channels);
+        order_.resize(static_cast<std::size_t>(data.size()));
+        const auto size = static_cast<std::size_t>(data.image().size());
+        memory_.resize(size * static_cast<std::size_t>(std::min(options_.threads, most_threads)));
         const auto largest = static_cast<std::size_t>(std::min(options.size, data.size()));
-        images_.resize(largest * static_cast<std::size_t>(data.image.size()));
-        labels_.resize(largest);
+        for (std::size_t k = 0; k < (options.ahead ? 2u : 1u); ++k) {
+            slots_[k].images.resize(largest * size);
+            slots_[k].labels.resize(largest);
+        }
         start(0);
+        if (options.ahead) begin_thread();
     }
-    batches(dataset&&, batch_options) = delete;
+    template <picture_source Source>
+    batches(const Source&&, batch_options) = delete;
+    batches(const batches&) = delete;
+    batches& operator=(const batches&) = delete;
 
     /// Batches of an epoch.
     int per_epoch() const { return per_epoch_; }
 
     /// Begins an epoch; the first one is 0, and begun by the constructor.
     void start(std::uint32_t epoch) {
+        drop_prepared();
         epoch_ = epoch;
         given_ = 0;
         if (options_.shuffle) shuffled_order(options_.seed, epoch, order_);
         else std::iota(order_.begin(), order_.end(), 0u);
     }
 
-    /// The next batch of the epoch, or nothing at its end. Allocates nothing.
+    /// The next batch of the epoch, or nothing at its end. Allocates nothing. Errors: what the preparation of this
+    /// batch threw, on whichever thread.
     std::optional<batch> next() {
         if (given_ == per_epoch_) return std::nullopt;
-        const auto first = static_cast<std::size_t>(given_) * static_cast<std::size_t>(options_.size);
-        const std::size_t samples = std::min(static_cast<std::size_t>(options_.size), order_.size() - first);
-        const auto size = static_cast<std::size_t>(data_->image.size());
-        const auto origin = std::span<const std::uint32_t>(order_).subspan(first, samples);
-        parallel_for(static_cast<int>(samples), options_.threads, [&](int n, int) {
-            const auto i = static_cast<std::size_t>(n);
-            place(data_->pixels_of(static_cast<int>(origin[i])), data_->image, table_,
-                  options_.augment.draw(options_.seed, epoch_, origin[i]), std::span(images_).subspan(i * size, size));
-            labels_[i] = data_->labels[origin[i]];
-        });
-        ++given_;
-        return batch{std::span<const float>(images_).first(samples * size),
-                     std::span<const std::uint8_t>(labels_).first(samples), origin, static_cast<int>(samples)};
+        if (prepared_ == given_) {
+            prepared_ = none;
+            ahead_->wait();
+        } else {
+            prepare(given_, options_.threads);
+        }
+        const batch now = view(given_++);
+        if (ahead_ && given_ < per_epoch_) ahead_->begin(prepared_ = given_);
+        return now;
     }
 
 private:
-    const dataset* data_;
+    static constexpr int none = -1;
+    struct slot {
+        std::vector<float> images;
+        std::vector<std::uint8_t> labels;
+    };
+
+    void begin_thread() {
+        try {
+            ahead_ = std::make_unique<background>([this](int number) { prepare(number, 1); });
+        } catch (const std::system_error&) {
+            // No thread to be had: batches are prepared when they are asked for.
+        }
+    }
+
+    /// Waits for the thread, and forgets what it has prepared, or could not.
+    void drop_prepared() {
+        if (std::exchange(prepared_, none) == none) return;
+        try {
+            ahead_->wait();
+        } catch (...) {}
+    }
+
+    slot& slot_of(int number) { return slots_[ahead_ ? static_cast<std::size_t>(number % 2) : 0]; }
+
+    /// Numbers in the data set of the samples of a batch.
+    std::span<const std::uint32_t> origin_of(int number) const {
+        const auto size = static_cast<std::size_t>(options_.size), first = static_cast<std::size_t>(number) * size;
+        return std::span(order_).subspan(first, std::min(size, order_.size() - first));
+    }
+
+    batch view(int number) {
+        const slot& from = slot_of(number);
+        const auto origin = origin_of(number);
+        return {std::span(from.images).first(origin.size() * static_cast<std::size_t>(data_.image().size())),
+                std::span(from.labels).first(origin.size()), origin, static_cast<int>(origin.size())};
+    }
+
+    /// Fills the slot of a batch of this epoch. Throws what the first of its samples threw that could not be had; no
+    /// exception may leave a team of threads.
+    void prepare(int number, int threads) {
+        slot& to = slot_of(number);
+        const auto origin = origin_of(number);
+        std::mutex mutex;
+        std::exception_ptr thrown;
+        int first = static_cast<int>(origin.size());
+        parallel_for(first, threads, [&](int n, int thread) {
+            try {
+                copy(origin[static_cast<std::size_t>(n)], static_cast<std::size_t>(n), thread, to);
+            } catch (...) {
+                const std::lock_guard lock(mutex);
+                if (n < first) {
+                    first = n;
+                    thrown = std::current_exception();
+                }
+            }
+        });
+        if (thrown) std::rethrow_exception(thrown);
+    }
+
+    void copy(std::uint32_t sample, std::size_t place_in_batch, int thread, slot& to) {
+        const auto size = static_cast<std::size_t>(data_.image().size());
+        const auto memory = std::span(memory_).subspan(static_cast<std::size_t>(thread) * size, size);
+        const auto [pixels, label] = data_.sample(static_cast<int>(sample), memory);
+        const auto result = std::span(to.images).subspan(place_in_batch * size, size);
+        const augmentation& augment = options_.augment;
+        place(pixels, data_.image(), table_, augment.draw(options_.seed, epoch_, sample), result);
+        if (augment.cutout > 0)
+            cut(augment.draw_hole(options_.seed, epoch_, sample, data_.image()), data_.image(), result);
+        to.labels[place_in_batch] = label;
+    }
+
+    source_view data_;
     batch_options options_;
     std::uint32_t epoch_{};
-    int per_epoch_{}, given_{};
-    std::vector<float> table_, images_;
+    int per_epoch_{}, given_{}, prepared_ = none; ///< prepared_: number of the batch that the thread was given
+    std::vector<float> table_;
     std::vector<std::uint32_t> order_;
-    std::vector<std::uint8_t> labels_;
+    std::vector<std::uint8_t> memory_; ///< of one picture for each thread
+    std::array<slot, 2> slots_;
+    std::unique_ptr<background> ahead_; ///< last, so that it ends before what it uses
 };
 
 } // namespace fqt

@@ -1,14 +1,12 @@
 #pragma once
 // SPDX-License-Identifier: BSD-3-Clause
-// A set of labelled pictures in memory, one byte a pixel and channel, and the scale on which a network sees them. Bytes
-// rather than floats: a quarter of the memory, nothing that is not finite, and the scale can be chosen later.
+// A set of labelled pictures in memory, one byte a pixel and channel. Bytes rather than floats: a quarter of the
+// memory, nothing that is not finite, and the scale can be chosen later.
 
 #include <fqt/core/fail.hpp>
-#include <fqt/core/floating_point.hpp>
 #include <fqt/core/shape.hpp>
+#include <fqt/train/source.hpp>
 
-#include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -19,23 +17,6 @@
 #include <vector>
 
 namespace fqt {
-
-/// How pixels become the network's input: (pixel / 255 - mean) / deviation, one mean and deviation for each channel.
-/// Empty vectors stand for mean 0 and deviation 1.
-struct pixel_scale {
-    std::vector<float> mean, deviation;
-
-    friend bool operator==(const pixel_scale&, const pixel_scale&) = default;
-};
-
-/// Refuses a shape with a side below 1 or with more values than an int counts.
-inline void check_image(shape image) {
-    const auto [c, h, w] = image;
-    if (c < 1 || h < 1 || w < 1 || std::int64_t{c} * h > std::numeric_limits<int>::max() / w)
-        fail("an image of %d x %d x %d (channels, height, width) is not possible; "
-             "all three must be at least 1 and their product below 2^31",
-             c, h, w);
-}
 
 /// Labelled pictures. The members may be filled in any order; check() says whether they fit together.
 struct dataset {
@@ -53,6 +34,11 @@ struct dataset {
     std::span<const std::uint8_t> pixels_of(int sample) const {
         const auto one = static_cast<std::size_t>(image.size());
         return std::span(pixels).subspan(static_cast<std::size_t>(sample) * one, one);
+    }
+
+    /// The pixels and the label of one sample, likewise; no memory is needed for them.
+    labelled_pixels sample(int n, std::span<std::uint8_t>) const {
+        return {pixels_of(n), labels[static_cast<std::size_t>(n)]};
     }
 
     /// Refuses an empty set, counts that disagree, labels that are no class, and a scale that is not usable.
@@ -75,21 +61,11 @@ struct dataset {
         if (!class_names.empty() && class_names.size() != static_cast<std::size_t>(classes))
             fail("the data set has %d classes and %zu class names; give one name a class, or none", classes,
                  class_names.size());
-        check_scale();
+        scale.check(image.channels);
     }
 
     /// What a pixel value becomes: entry 256 * c + value for channel c. check() must have passed.
-    std::vector<float> pixel_table() const {
-        std::vector<float> table;
-        table.reserve(static_cast<std::size_t>(image.channels) * 256);
-        for (std::size_t c = 0; c < static_cast<std::size_t>(image.channels); ++c) {
-            const double mean = scale.mean.empty() ? 0.0 : static_cast<double>(scale.mean[c]);
-            const double deviation = scale.mean.empty() ? 1.0 : static_cast<double>(scale.deviation[c]);
-            for (int value = 0; value < 256; ++value)
-                table.push_back(static_cast<float>((static_cast<double>(value) / 255.0 - mean) / deviation));
-        }
-        return table;
-    }
+    std::vector<float> pixel_table() const { return scale.table(image.channels); }
 
     /// The first n samples, 1 <= n <= size(), with the same classes and scale.
     dataset take(int n) const {
@@ -106,20 +82,6 @@ struct dataset {
         part.labels.assign(labels.begin() + first, labels.begin() + last);
         return part;
     }
-
-private:
-    void check_scale() const {
-        const auto channels = static_cast<std::size_t>(image.channels);
-        const bool none = scale.mean.empty() && scale.deviation.empty();
-        if (!none && (scale.mean.size() != channels || scale.deviation.size() != channels))
-            fail("the data set's scale has %zu means and %zu deviations for %zu channels; "
-                 "give one of each a channel, or none",
-                 scale.mean.size(), scale.deviation.size(), channels);
-        for (std::size_t c = 0; c < scale.mean.size(); ++c)
-            if (!std::isfinite(scale.mean[c]) || !std::isfinite(scale.deviation[c]) || !(scale.deviation[c] > 0.0f))
-                fail("the scale of channel %zu is mean %g, deviation %g; both must be finite and the deviation above 0",
-                     c, static_cast<double>(scale.mean[c]), static_cast<double>(scale.deviation[c]));
-    }
 };
 
 /// Two sets with the same classes and scale.
@@ -132,36 +94,6 @@ inline train_and_test split(const dataset& data, int first) {
     if (first < 1 || first >= data.size())
         fail("a data set of %d samples cannot be split after %d; both parts need a sample", data.size(), first);
     return {data.slice(0, first), data.slice(first, data.size())};
-}
-
-/// The deviation that measure_scale gives at least: one grey level. A channel that is constant becomes zeros with it,
-/// and noise of less than a level is not blown up.
-inline constexpr float least_deviation = 1.0f / 255.0f;
-
-/// Mean and standard deviation of each channel over all samples, in units of the full range 255; the deviation is at
-/// least `least_deviation`. From exact counts of each pixel value, so the order of samples changes nothing.
-inline pixel_scale measure_scale(const dataset& data) {
-    data.check();
-    pixel_scale scale;
-    const auto plane = static_cast<std::size_t>(data.image.pixels());
-    for (int c = 0; c < data.image.channels; ++c) {
-        std::array<std::int64_t, 256> counts{};
-        for (int n = 0; n < data.size(); ++n)
-            for (const std::uint8_t value : data.pixels_of(n).subspan(static_cast<std::size_t>(c) * plane, plane))
-                ++counts[value];
-
-        const double total = static_cast<double>(data.size()) * static_cast<double>(plane);
-        double sum = 0, squares = 0;
-        for (std::size_t v = 0; v < 256; ++v) sum += product(static_cast<double>(v), static_cast<double>(counts[v]));
-        const double mean = sum / total;
-        for (std::size_t v = 0; v < 256; ++v) {
-            const double distance = static_cast<double>(v) - mean;
-            squares += product(product(distance, distance), static_cast<double>(counts[v]));
-        }
-        scale.mean.push_back(static_cast<float>(mean / 255.0));
-        scale.deviation.push_back(std::max(static_cast<float>(std::sqrt(squares / total) / 255.0), least_deviation));
-    }
-    return scale;
 }
 
 /// The float values that become pixels 0 and 255.

@@ -53,6 +53,7 @@ struct trainer_options {
     fqt::seed seed{};        ///< of order and augmentation
     int evaluate_every = 1;  ///< test after so many epochs, and after the last; 0: never
     int threads = 0;         ///< that copy pictures; 0: as many as OpenMP offers
+    bool ahead = true;       ///< copy the next batch's pictures on a thread of its own during a step
     std::FILE* log = stderr; ///< bar or plain lines; null: silence
 };
 
@@ -95,7 +96,7 @@ struct no_callback {
 
 /// Steps of a whole run over `data`: for schedules, which need it beforehand. Errors: no epochs, those of
 /// batches_per_epoch.
-inline std::int64_t steps_of(const dataset& data, const trainer_options& options) {
+inline std::int64_t steps_of(source_view data, const trainer_options& options) {
     if (options.epochs < 1) fail("the run has %d epochs; it needs at least 1", options.epochs);
     return std::int64_t{options.epochs} * batches_per_epoch(data, options.batch, options.drop_last);
 }
@@ -103,15 +104,15 @@ inline std::int64_t steps_of(const dataset& data, const trainer_options& options
 namespace detail {
 
 template <class Network>
-void check_fit(Network& network, const dataset& data, const char* which, int batch) {
+void check_fit(Network& network, source_view data, const char* which, int batch) {
     data.check();
     constexpr shape in = Network::input, out = Network::output;
-    if (data.image != in)
+    if (data.image() != in)
         fail("the %s set has images of %d x %d x %d and the network takes %d x %d x %d (channels, height, width); "
              "use a network for these images",
-             which, data.image.channels, data.image.height, data.image.width, in.channels, in.height, in.width);
-    if (data.classes != out.size())
-        fail("the %s set has %d classes and the network %d outputs; they must be equal", which, data.classes,
+             which, data.image().channels, data.image().height, data.image().width, in.channels, in.height, in.width);
+    if (data.classes() != out.size())
+        fail("the %s set has %d classes and the network %d outputs; they must be equal", which, data.classes(),
              out.size());
     if (batch < 1) fail("the batch size is %d; it must be at least 1", batch);
     if (batch > static_cast<int>(network.batch()))
@@ -151,7 +152,7 @@ struct tally {
 /// `confusion` where that is not null. The batch changes speed alone, not the result.
 /// Errors: a data set or batch that does not fit the network, logits that are not finite.
 template <trainable Network>
-evaluation evaluate(Network& network, const dataset& data, int batch, confusion_matrix* confusion = nullptr,
+evaluation evaluate(Network& network, source_view data, int batch, confusion_matrix* confusion = nullptr,
                     int threads = 0) {
     detail::check_fit(network, data, "test", batch);
     batches over(data, {.size = batch, .shuffle = false, .threads = threads});
@@ -162,7 +163,7 @@ evaluation evaluate(Network& network, const dataset& data, int batch, confusion_
             fail("the network's logits on the test set are not finite; "
                  "it has diverged: lower the learning rate, or check its parameters");
         // One sample at a time, so that the order of summation does not depend on the batch.
-        const auto classes = static_cast<std::size_t>(data.classes);
+        const auto classes = static_cast<std::size_t>(data.classes());
         for (std::size_t n = 0; n < now->labels.size(); ++n)
             tally.add(cross_entropy(logits.subspan(n * classes, classes), now->labels.subspan(n, 1), {}), 1);
         if (confusion) confusion->add(logits, now->labels);
@@ -184,16 +185,17 @@ public:
     /// stands. Errors: no epochs, empty or unfitting data sets, a batch larger than planned, a schedule shorter
     /// than the run, a loss that is not finite.
     template <class OnStep = no_callback, class OnEpoch = no_callback>
-    history run(const dataset& data, const dataset& test, OnStep on_step = {}, OnEpoch on_epoch = {}) {
+    history run(source_view data, source_view test, OnStep on_step = {}, OnEpoch on_epoch = {}) {
         check(data, test);
         batches over(data,
                      {.size = options_.batch,
                       .drop_last = options_.drop_last,
                       .augment = options_.augment,
                       .seed = options_.seed,
-                      .threads = options_.threads});
+                      .threads = options_.threads,
+                      .ahead = options_.ahead});
         check_schedule(std::int64_t{options_.epochs} * over.per_epoch());
-        gradient_.resize(static_cast<std::size_t>(options_.batch) * static_cast<std::size_t>(data.classes));
+        gradient_.resize(static_cast<std::size_t>(options_.batch) * static_cast<std::size_t>(data.classes()));
 
         history result;
         progress shown(options_.log, options_.first_epoch, options_.epochs, over.per_epoch());
@@ -229,7 +231,7 @@ public:
 private:
     static constexpr bool has_rectification = requires(Network n) { n.set_rectification(0.0f); };
 
-    void check(const dataset& data, const dataset& test) {
+    void check(source_view data, source_view test) {
         if (options_.epochs < 1) fail("the run has %d epochs; it needs at least 1", options_.epochs);
         if (options_.first_epoch < 0 || options_.first_epoch >= options_.epochs)
             fail("the run begins at epoch %d of %d; first_epoch must be at least 0 and below epochs",
