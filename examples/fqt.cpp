@@ -49,6 +49,7 @@ program::run_header header_of(const settings& s, const program::entry& e, const 
         + std::to_string(FQT_VERSION_PATCH);
     h.network = s.network, h.scheme = s.scheme, h.rectifier = s.rectifier, h.optimizer = "sgd", h.data = s.data;
     h.augmentation = augment.pad > 0 ? "crops of pictures padded by " + std::to_string(augment.pad) : "no crops";
+    if (augment.cutout > 0) h.augmentation += ", squares of " + std::to_string(augment.cutout) + " hidden";
     h.augmentation += augment.flip ? ", mirrored" : ", not mirrored";
     h.rectification = program::detail::written(s.rectification).get<double>();
     h.options = options_of(s);
@@ -133,6 +134,7 @@ json line_of(const settings& s, const program::outcome& o, const std::string& la
             {"label_smoothing", number(s.label_smoothing)},
             {"zero_gamma", s.zero_gamma},
             {"initialise", s.initialise},
+            {"cutout", s.cutout},
             {"train_images", s.train_images},
             {"seed", s.seed},
             {"split", s.held_out > 0 ? "held out" : "test"},
@@ -245,6 +247,8 @@ void add_options(CLI::App& app, settings& s) {
         ->check(from(-1));
     CLI::Option* flip = app.add_flag("--flip", s.flip, "mirror half of the images; colour images: always");
     app.add_flag("--no-flip", s.no_flip, "mirror none")->excludes(flip);
+    app.add_option("--cutout", s.cutout, "side of a square that is hidden in each training image, such as 16")
+        ->check(from(0));
     app.add_option("--initialise", s.initialise, "he-uniform, he-normal, he-fan-out or glorot-uniform")
         ->check(one_of(program::words_of(program::weight_laws())));
     app.add_flag("--zero-gamma", s.zero_gamma, "residual blocks begin as identities");

@@ -28,6 +28,7 @@ struct settings {
     float label_smoothing = 0;
     int pad = -1;                          ///< of random crops; -1: 4 for colour pictures, 0 for grey ones
     bool flip = false, no_flip = false;    ///< neither: flip colour pictures
+    int cutout = 0;                        ///< side of the square that is hidden in each picture
     std::string initialise = "he-uniform"; ///< a name of weight_laws()
     bool zero_gamma = false;
     std::uint64_t seed = 1;
@@ -140,7 +141,7 @@ inline const names<schedule_maker>& schedules() {
 
 inline fqt::augmentation augmentation_of(const settings& s, fqt::shape image) {
     const bool colour = image.channels == 3;
-    return {.pad = s.pad >= 0 ? s.pad : (colour ? 4 : 0), .flip = s.flip || (colour && !s.no_flip)};
+    return {.pad = s.pad >= 0 ? s.pad : (colour ? 4 : 0), .flip = s.flip || (colour && !s.no_flip), .cutout = s.cutout};
 }
 
 } // namespace program
