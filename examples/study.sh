@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# The study of docs/results.md: ResNet-20 on CIFAR-10 in fp32, with float gradients, and with gradients of 8, 4 and 2 bits
-# on several grids, with and without rectified batch normalization. A day on two cores; what the results file has
+# The study of docs/results.md: ResNet-20 on CIFAR-10 in fp32, with float gradients, and with gradients of 8, 4 and 2
+# bits on several grids, with and without rectified batch normalization. A day on two cores; what the results file has
 # already is not run again, so it can be stopped and called anew at any time.
 #
 #   examples/study.sh DIR [--jobs N] [--plan] [stage ...]

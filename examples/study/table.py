@@ -53,7 +53,8 @@ def rows(runs, label):
 
 def tier_1(runs):
     found = rows(runs, "test")
-    print("| gradients | bits into dX / dW | levels | rate | test accuracy, % | rectified, % | weight |\n" + "|---" * 7 + "|")
+    print("| gradients | bits into dX / dW | levels | rate | test accuracy, % | rectified, % | weight |")
+    print("|---" * 7 + "|")
     for scheme, (name, bits, levels) in NAMES.items():
         plain = {k: v for k, v in found.items() if k[0] == scheme and k[1] == "none"}
         rectified = {k: v for k, v in found.items() if k[0] == scheme and k[1] != "none"}
