@@ -28,7 +28,7 @@ struct folder {
         const std::string whole = path + "/" + name;
         std::FILE* file = std::fopen(whole.c_str(), "wb");
         REQUIRE(file);
-        CHECK(std::fwrite(content.data(), 1, content.size(), file) == content.size());
+        if (!content.empty()) CHECK(std::fwrite(content.data(), 1, content.size(), file) == content.size());
         std::fclose(file);
         return whole;
     }
