@@ -37,6 +37,7 @@
 #include <fqt/layers/chain.hpp>
 #include <fqt/layers/context.hpp>
 #include <fqt/layers/conv.hpp>
+#include <fqt/layers/dropout.hpp>
 #include <fqt/layers/gradient_codes.hpp>
 #include <fqt/layers/householder.hpp>
 #include <fqt/layers/layer.hpp>
