@@ -65,8 +65,8 @@ def thread_counts():
 class Bench:
     """One invocation of benchmarks/run.sh: its programs, its options, and where its numbers go."""
 
-    def __init__(self, build, quick, compiler):
-        self.quick, self.compiler, self.build = quick, compiler, build
+    def __init__(self, build, quick, compiler, data=None):
+        self.quick, self.compiler, self.build, self.data = quick, compiler, build, data
         self.programs = {path.name: path for path in (build / "benchmarks").iterdir()
                          if path.is_file() and os.access(path, os.X_OK)}
         self.results = build / "results.jsonl"
@@ -82,7 +82,7 @@ class Bench:
 
     def run(self, program, *arguments):
         """The report that a program prints, from a run without company."""
-        settings = LIBTORCH_SETTINGS if program == "peer_libtorch" else SETTINGS
+        settings = LIBTORCH_SETTINGS if "libtorch" in program else SETTINGS
         command = [str(self.programs[program]), *map(str, arguments)]
 
         def once():
