@@ -71,15 +71,15 @@ os.remove("cut/report.html")
 again = run(*TRAIN, "--epochs", "2", "--run", "cut", "--resume")
 expect(again.returncode == 0 and os.path.exists("cut/report.html"), f"a finished run can be resumed: {again.stderr}")
 
-killed = subprocess.Popen([PROGRAM, *TRAIN, "--epochs", "40", "--run", "killed"], stdout=subprocess.DEVNULL)
+killed = subprocess.Popen([PROGRAM, *TRAIN, "--epochs", "16", "--run", "killed"], stdout=subprocess.DEVNULL)
 while not os.path.exists("killed/checkpoint.fqt") and killed.poll() is None:
     pass
 killed.kill()
 killed.wait()
-resumed = run(*TRAIN, "--epochs", "40", "--run", "killed", "--resume")
+resumed = run(*TRAIN, "--epochs", "16", "--run", "killed", "--resume")
 expect(resumed.returncode == 0, f"a killed run resumes: {resumed.stderr}")
-straight = run(*TRAIN, "--epochs", "40", "--run", "straight")
-expect(straight.returncode == 0, "a run of 40 epochs ends well")
+straight = run(*TRAIN, "--epochs", "16", "--run", "straight")
+expect(straight.returncode == 0, "a run of 16 epochs ends well")
 epochs = {line["epoch"]: line for line in without_times(lines_of("killed/log.jsonl")) if line["kind"] == "epoch"}
 expected = {line["epoch"]: line for line in without_times(lines_of("straight/log.jsonl")) if line["kind"] == "epoch"}
 expect(epochs == expected, "a run that was killed and resumed has the numbers of one that was not")
