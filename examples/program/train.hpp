@@ -135,14 +135,18 @@ outcome train(const settings& s, const fqt::train_and_test& data, const listener
     outcome result;
     const auto start = clock::now();
     if (options.first_epoch < s.epochs) {
-        auto epoch_start = clock::now();
+        auto epoch_start = clock::now(), trained = epoch_start; // the test comes after the last step
         std::vector<float> losses;
-        const auto after_step = [&](const fqt::step_facts& step) { losses.push_back(step.loss); };
+        const auto after_step = [&](const fqt::step_facts& step) {
+            losses.push_back(step.loss);
+            trained = clock::now();
+        };
         const auto after_epoch = [&](const fqt::epoch_facts& e) {
             const double seconds = seconds_since(epoch_start);
             epoch_line line{e.epoch, e.steps, {e.loss, e.accuracy}, e.test, double{e.learning_rate}, seconds, 0,
                             {},      {}};
-            line.images_per_second = static_cast<double>(data.train.size()) / seconds;
+            line.images_per_second =
+                static_cast<double>(data.train.size()) / std::chrono::duration<double>(trained - epoch_start).count();
             net.each_parameter([&](const fqt::parameter& p) {
                 if (p.kind == fqt::parameter_kind::weight)
                     line.layers.push_back({p.name.c_str(), detail::norm(p.gradient), detail::norm(p.value)});
