@@ -153,26 +153,41 @@ struct gain_crest : detail::gain_rule<Gain, Flow> {
     }
 };
 
+namespace detail {
+
+/// Losses (1 / 2C) sum (log(|r_c| + 1e-6) - centre)^2, where the centre is a constant or the mean: then its slope adds
+/// nothing, since deviations from the mean sum to 0.
+template <class Gain, class Flow>
+struct log_gain_rule : gain_rule<Gain, Flow> {
+    static double magnitude(double r) { return std::abs(r) + 1e-6; }
+    static double log_gain(const normalization& n, std::size_t c) {
+        return double{math::log(static_cast<float>(magnitude(log_gain_rule::gain(n, c))))};
+    }
+    static float spread_about(double centre, const normalization& n, std::span<float> by_gamma,
+                              std::span<float> by_sigma) {
+        const double channels = n.channels();
+        double loss = 0;
+        for (std::size_t c = 0; c < n.gamma.size(); ++c) {
+            const double r = log_gain_rule::gain(n, c), d = log_gain(n, c) - centre;
+            loss = std::fma(d, d, loss);
+            log_gain_rule::slope(n, c, d / (channels * std::copysign(magnitude(r), r)), by_gamma, by_sigma);
+        }
+        return static_cast<float>(loss / (2 * channels));
+    }
+};
+
+} // namespace detail
+
 /// A rectifier: f = (1 / 2C) sum (log(|r_c| + 1e-6) - mean)^2, half the variance of the log gains. Evens gains out from
 /// both sides, and like gain_crest does not see a common factor. Steep for gains near 0 (slopes of up to 1e6 log): not
 /// for networks whose gammas start at 0.
 template <class Gain = layer_gain, class Flow = detached>
-struct even_gains : detail::gain_rule<Gain, Flow> {
+struct even_gains : detail::log_gain_rule<Gain, Flow> {
     static constexpr const char* name = "even_gains";
     static float penalty(const normalization& n, std::span<float> by_gamma, std::span<float> by_sigma) {
-        constexpr double floor = 1e-6;
-        const double channels = n.channels();
-        const auto log_gain = [&](std::size_t c) {
-            return double{math::log(static_cast<float>(std::abs(even_gains::gain(n, c)) + floor))};
-        };
-        double mean = 0, loss = 0;
-        for (std::size_t c = 0; c < n.gamma.size(); ++c) mean += log_gain(c) / channels;
-        for (std::size_t c = 0; c < n.gamma.size(); ++c) {
-            const double r = even_gains::gain(n, c), d = log_gain(c) - mean;
-            loss = std::fma(d, d, loss);
-            even_gains::slope(n, c, d / (channels * std::copysign(std::abs(r) + floor, r)), by_gamma, by_sigma);
-        }
-        return static_cast<float>(loss / (2 * channels));
+        double mean = 0;
+        for (std::size_t c = 0; c < n.gamma.size(); ++c) mean += even_gains::log_gain(n, c) / n.channels();
+        return even_gains::spread_about(mean, n, by_gamma, by_sigma);
     }
 };
 
@@ -180,19 +195,10 @@ struct even_gains : detail::gain_rule<Gain, Flow> {
 /// gradients with gain one neither amplifies noise nor starves what lies before it. Steep for gains near 0, as
 /// even_gains.
 template <class Gain = layer_gain, class Flow = detached>
-struct unit_gain : detail::gain_rule<Gain, Flow> {
+struct unit_gain : detail::log_gain_rule<Gain, Flow> {
     static constexpr const char* name = "unit_gain";
     static float penalty(const normalization& n, std::span<float> by_gamma, std::span<float> by_sigma) {
-        constexpr double floor = 1e-6;
-        const double channels = n.channels();
-        double loss = 0;
-        for (std::size_t c = 0; c < n.gamma.size(); ++c) {
-            const double r = unit_gain::gain(n, c), magnitude = std::abs(r) + floor;
-            const double d = double{math::log(static_cast<float>(magnitude))};
-            loss = std::fma(d, d, loss);
-            unit_gain::slope(n, c, d / (channels * std::copysign(magnitude, r)), by_gamma, by_sigma);
-        }
-        return static_cast<float>(loss / (2 * channels));
+        return unit_gain::spread_about(0, n, by_gamma, by_sigma);
     }
 };
 
