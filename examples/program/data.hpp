@@ -26,7 +26,7 @@ inline fqt::train_and_test load_data(const settings& s) {
             return fqt::split(fqt::generated_images(10, {1, 28, 28}, 6000, fqt::seed{7}), 5000);
         if (s.data == "fashion-mnist") return fqt::fashion_mnist();
         if (fqt::has_cifar10(s.data)) return fqt::cifar10(s.data);
-        if (has("train.bin") || has("cifar-100-binary/train.bin")) return fqt::cifar100(s.data);
+        if (fqt::has_cifar100(s.data)) return fqt::cifar100(s.data);
         if (fqt::has_fashion_mnist(s.data)) return fqt::fashion_mnist(s.data);
 #if __has_include(<png.h>) && __has_include(<jpeglib.h>)
         if (has("train") && has("test")) {

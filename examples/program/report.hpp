@@ -4,13 +4,13 @@
 // and pictures inside. It is light or dark as the reader's browser is, fits narrow screens, and prints.
 
 #include <fqt/core/fail.hpp>
+#include <fqt/train/check_result.hpp> // detail::text
 #include <fqt/train/svg.hpp>
 
 #include "run_log.hpp"
 #include <algorithm>
 #include <cerrno>
 #include <cmath>
-#include <cstdarg>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -81,28 +81,10 @@ footer { margin-top: 36px; font-size: 13px; color: var(--pale); }
   .plots { grid-template-columns: 1fr 1fr; gap: 8px; } .plot svg { min-width: 0; } }
 )";
 
-/// printf's notation.
-[[gnu::format(printf, 1, 2)]] inline std::string text_of(const char* format, ...) {
-    char text[512];
-    std::va_list arguments;
-    va_start(arguments, format);
-    std::vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    return text;
-}
+using fqt::detail::text;
 
 /// Text as HTML, within an element or an attribute.
-inline std::string html(std::string_view text) {
-    std::string out;
-    for (const char c : text)
-        if (c == '<') out += "&lt;";
-        else if (c == '>') out += "&gt;";
-        else if (c == '&') out += "&amp;";
-        else if (c == '"') out += "&quot;";
-        else if (static_cast<unsigned char>(c) < 0x20 && c != '\n') out += ' ';
-        else out += c;
-    return out;
-}
+inline std::string html(std::string_view words) { return fqt::detail::escaped(words); }
 
 /// 1234567 as 1,234,567.
 inline std::string grouped(std::int64_t value) {
@@ -113,21 +95,21 @@ inline std::string grouped(std::int64_t value) {
 }
 
 inline std::string percent(double share, int places = 2) {
-    return std::isfinite(share) ? text_of("%.*f %%", places, 100 * share) : "-";
+    return std::isfinite(share) ? text("%.*f %%", places, 100 * share) : "-";
 }
 
 inline std::string bytes(std::int64_t count) {
-    if (count >= 1 << 20) return text_of("%.1f MiB", static_cast<double>(count) / (1 << 20));
-    if (count >= 1 << 10) return text_of("%.1f KiB", static_cast<double>(count) / (1 << 10));
+    if (count >= 1 << 20) return text("%.1f MiB", static_cast<double>(count) / (1 << 20));
+    if (count >= 1 << 10) return text("%.1f KiB", static_cast<double>(count) / (1 << 10));
     return grouped(count) + " bytes";
 }
 
 inline std::string duration(double seconds) {
     if (!std::isfinite(seconds)) return "-";
-    if (seconds < 60) return text_of("%.1f s", seconds);
+    if (seconds < 60) return text("%.1f s", seconds);
     const auto whole = static_cast<long long>(std::llround(seconds));
-    if (whole < 3600) return text_of("%lld min %lld s", whole / 60, whole % 60);
-    return text_of("%lld h %lld min", whole / 3600, whole % 3600 / 60);
+    if (whole < 3600) return text("%lld min %lld s", whole / 60, whole % 60);
+    return text("%lld h %lld min", whole / 3600, whole % 3600 / 60);
 }
 
 /// A picture as a data URI of a 24-bit BMP: grey from the first channel where there are fewer than three.
@@ -154,7 +136,7 @@ class page {
 public:
     explicit page(const run_log& log) : log_(log), run_(log.run()) {}
 
-    std::string text() {
+    std::string made() {
         const std::string title = run_.network + (run_.scheme.empty() ? "" : ", " + run_.scheme)
             + (run_.data.empty() ? "" : " on " + run_.data);
         out_ = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
@@ -194,16 +176,15 @@ private:
         }
         if (log_.result) {
             tile(percent(log_.result->accuracy), run_.held_out + " accuracy");
-            tile(text_of("%.4g", log_.result->loss), run_.held_out + " loss");
+            tile(text("%.4g", log_.result->loss), run_.held_out + " loss");
         } else if (last) {
-            tile(percent(last->test->accuracy), run_.held_out + text_of(" accuracy after epoch %d", last->epoch + 1));
+            tile(percent(last->test->accuracy), run_.held_out + text(" accuracy after epoch %d", last->epoch + 1));
         }
-        if (best)
-            tile(percent(best->test->accuracy), text_of("best, after epoch %d of %d", best->epoch + 1, run_.epochs));
+        if (best) tile(percent(best->test->accuracy), text("best, after epoch %d of %d", best->epoch + 1, run_.epochs));
         if (!log_.epochs.empty()) {
             const epoch_line& e = log_.epochs.back();
             tile(percent(e.train.accuracy), "training accuracy, last epoch");
-            tile(text_of("%.4g", e.images_per_second), "images/s in training");
+            tile(text("%.4g", e.images_per_second), "images/s in training");
         }
         tile(duration(log_.result ? log_.result->seconds : seconds), log_.result ? "whole run" : "so far");
         out_ += "</section>\n";
@@ -218,10 +199,10 @@ private:
         fact("network", run_.network);
         fact("scheme", run_.scheme);
         fact("data", run_.data);
-        fact("images", text_of("%d × %d × %d, %zu classes", c, h, w, run_.classes.size()));
+        fact("images", text("%d × %d × %d, %zu classes", c, h, w, run_.classes.size()));
         fact("augmentation", run_.augmentation);
         fact("rectifier", run_.rectifier);
-        fact("rectification", text_of("%g", run_.rectification));
+        fact("rectification", text("%g", run_.rectification));
         fact("optimizer", run_.optimizer);
         fact("parameters", grouped(run_.parameters));
         fact("multiplications", grouped(run_.macs) + " an image");
@@ -253,10 +234,9 @@ private:
         for (const epoch_line& e : log_.epochs) {
             out_ += "<tr>";
             for (const std::string& value :
-                 {std::to_string(e.epoch + 1), grouped(e.steps), text_of("%.4g", e.train.loss),
-                  percent(e.train.accuracy), e.test ? text_of("%.4g", e.test->loss) : "",
-                  e.test ? percent(e.test->accuracy) : "", text_of("%.4g", e.learning_rate),
-                  text_of("%.4g", e.images_per_second), duration(e.seconds)})
+                 {std::to_string(e.epoch + 1), grouped(e.steps), text("%.4g", e.train.loss), percent(e.train.accuracy),
+                  e.test ? text("%.4g", e.test->loss) : "", e.test ? percent(e.test->accuracy) : "",
+                  text("%.4g", e.learning_rate), text("%.4g", e.images_per_second), duration(e.seconds)})
                 out_ += "<td>" + value + "</td>";
             out_ += "</tr>\n";
         }
@@ -376,8 +356,8 @@ private:
                 const double share = all > 0 ? static_cast<double>(n) / static_cast<double>(all) : 0;
                 // Mistakes are few, so that their colour grows faster.
                 const double strength = k == label ? 0.65 * share : std::min(0.9, 2 * std::sqrt(share) * 0.7);
-                out_ += text_of("<td class=\"cell%s\" style=\"background:rgba(var(--%s),%.2f)\"",
-                                k == label ? " right" : "", k == label ? "accent" : "wrong", strength)
+                out_ += text("<td class=\"cell%s\" style=\"background:rgba(var(--%s),%.2f)\"",
+                             k == label ? " right" : "", k == label ? "accent" : "wrong", strength)
                     + " title=\"" + html(run_.classes[label]) + " taken for " + html(run_.classes[k]) + ": "
                     + percent(share, 1) + "\">" + (n > 0 ? std::to_string(n) : "") + "</td>";
             }
@@ -390,7 +370,7 @@ private:
     }
 
     static std::string share_of(std::int64_t part, std::int64_t whole) {
-        return whole > 0 ? text_of("%.1f&nbsp;%%", 100 * static_cast<double>(part) / static_cast<double>(whole)) : "-";
+        return whole > 0 ? text("%.1f&nbsp;%%", 100 * static_cast<double>(part) / static_cast<double>(whole)) : "-";
     }
 
     void gallery() {
@@ -413,7 +393,7 @@ private:
 } // namespace detail
 
 /// The page, as text.
-inline std::string report_of(const run_log& log) { return detail::page(log).text(); }
+inline std::string report_of(const run_log& log) { return detail::page(log).made(); }
 
 /// Writes the page to a file. Errors: a log without a run, a path that cannot be written.
 inline void write_report(const run_log& log, const std::string& path) {

@@ -21,6 +21,23 @@
 
 namespace fqt {
 
+namespace detail {
+
+/// Words as SVG or HTML has them, within an element or an attribute.
+inline std::string escaped(std::string_view words) {
+    std::string out;
+    for (const char c : words)
+        if (c == '<') out += "&lt;";
+        else if (c == '>') out += "&gt;";
+        else if (c == '&') out += "&amp;";
+        else if (c == '"') out += "&quot;";
+        else if (static_cast<unsigned char>(c) < 0x20) out += ' '; // which XML does not take
+        else out += c;
+    return out;
+}
+
+} // namespace detail
+
 /// A line through points, each of which is marked where there are few. Points that are not finite, and on logarithmic
 /// axes those that are not positive, are left out and break the line.
 struct plot_line {
@@ -91,15 +108,16 @@ private:
         }
 
         std::string out = "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 " + number(w) + " " + number(h)
-            + "\" width=\"" + number(w) + "\" height=\"" + number(h) + "\" role=\"img\" aria-label=\"" + escaped(title)
-            + "\" font-size=\"12\" fill=\"currentColor\"" + look + ">\n";
+            + "\" width=\"" + number(w) + "\" height=\"" + number(h) + "\" role=\"img\" aria-label=\""
+            + detail::escaped(title) + "\" font-size=\"12\" fill=\"currentColor\"" + look + ">\n";
         if (background) out += "<rect width=\"" + number(w) + "\" height=\"" + number(h) + "\" fill=\"white\"/>\n";
         if (!title.empty()) {
             const double size = std::min(15.0, (w - 2 * margin) / (0.62 * std::max(1.0, letters(title))));
-            text(out, margin, 24, "start", escaped(title), " font-weight=\"600\" font-size=\"" + number(size) + "\"");
+            text(out, margin, 24, "start", detail::escaped(title),
+                 " font-weight=\"600\" font-size=\"" + number(size) + "\"");
         }
-        text(out, margin, f.top - 12, "start", escaped(y_label), pale);
-        text(out, (f.left + f.right) / 2, h - 11, "middle", escaped(x_label), pale);
+        text(out, margin, f.top - 12, "start", detail::escaped(y_label), pale);
+        text(out, (f.left + f.right) / 2, h - 11, "middle", detail::escaped(x_label), pale);
         for (const double tick : y_ticks) {
             const double at = place(tick, f.y, log_y, f.bottom, f.top);
             out += segment(f.left, at, f.right, at, "0.13");
@@ -120,7 +138,7 @@ private:
         for (std::size_t i = 0; i < entries.size(); ++i) {
             const double x = entries[i].first, y = legend + 12 + row * entries[i].second;
             out += "<path d=\"M" + number(x) + " " + number(y - 4) + "h18\"" + style(i, false) + "/>\n";
-            text(out, x + 24, y, "start", escaped(lines[i].name));
+            text(out, x + 24, y, "start", detail::escaped(lines[i].name));
         }
         return out + "</svg>\n";
     }
@@ -162,9 +180,9 @@ private:
         for (std::size_t i = 0; i < x_names.size(); i += every) {
             const double at = place(static_cast<double>(i), f.x, log_x, f.left, f.right);
             if (turned)
-                text(out, 0, 0, "end", escaped(x_names[i]),
+                text(out, 0, 0, "end", detail::escaped(x_names[i]),
                      " transform=\"translate(" + number(at + 4) + " " + number(f.bottom + 14) + ") rotate(-35)\"");
-            else text(out, at, f.bottom + 18, "middle", escaped(x_names[i]));
+            else text(out, at, f.bottom + 18, "middle", detail::escaped(x_names[i]));
         }
     }
 
@@ -265,17 +283,6 @@ private:
         return static_cast<double>(std::ranges::count_if(text, [](char c) { return (c & 0xc0) != 0x80; }));
     }
 
-    static std::string escaped(std::string_view words) {
-        std::string out;
-        for (const char c : words)
-            if (c == '<') out += "&lt;";
-            else if (c == '&') out += "&amp;";
-            else if (c == '"') out += "&quot;";
-            else if (static_cast<unsigned char>(c) < 0x20) out += ' '; // which XML does not take
-            else out += c;
-        return out;
-    }
-
     static std::string segment(double x1, double y1, double x2, double y2, const char* opacity) {
         return "<line x1=\"" + number(x1) + "\" y1=\"" + number(y1) + "\" x2=\"" + number(x2) + "\" y2=\"" + number(y2)
             + "\" stroke=\"currentColor\" stroke-opacity=\"" + opacity + "\"/>\n";
@@ -326,7 +333,7 @@ private:
         const bool marked = !line.dashed && !line.faint && line.points.size() <= 40 && lines.size() <= 8;
         std::string points, marks, last;
         int count = 0;
-        out += "<g><title>" + escaped(line.name) + "</title>\n"; // what a browser shows under the pointer
+        out += "<g><title>" + detail::escaped(line.name) + "</title>\n"; // what a browser shows under the pointer
         const auto mark = [&] { marks += "<circle" + last + " r=\"2.8\" fill=\"" + colour(index) + "\"/>\n"; };
         const auto end_of_piece = [&] {
             if (count > 1) out += "<polyline points=\"" + points + "\"" + style(index, true) + "/>\n";
