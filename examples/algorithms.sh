@@ -16,16 +16,12 @@ cd "$(dirname "$0")/.."
 if [ "${1:-}" = --help ] || [ "${1:-}" = -h ]; then sed -n '3,14s/^# \?//p' "$0"; exit 0; fi
 
 . tests/packages.sh
+. examples/build.sh
 install_packages "g++ meson ninja-build pkg-config python3 libxsimd-dev zlib1g-dev" "dataset-fashion-mnist"
 
 build=build/algorithms
-mkdir -p build docs/results
-if [ ! -f $build/build.ninja ]; then
-    meson setup $build -Dtests=disabled -Dbenchmarks=disabled -Ddocs=disabled -Dexamples=enabled >$build.log 2>&1 \
-        || { cat $build.log; exit 1; }
-fi
-echo "building (ten minutes or so: some 25 networks, each compiled whole)"
-ninja -C $build examples/algorithms >$build.log 2>&1 || { cat $build.log; exit 1; }
+mkdir -p docs/results
+build_example algorithms "ten minutes or so: some 25 networks, each compiled whole"
 
 file=docs/results/algorithms.jsonl
 for ((i = 1; i < $#; ++i)); do

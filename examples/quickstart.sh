@@ -15,17 +15,12 @@ cd "$(dirname "$0")/.."
 if [ "${1:-}" = --help ] || [ "${1:-}" = -h ]; then sed -n '3,11s/^# \?//p' "$0"; exit 0; fi
 
 . tests/packages.sh
+. examples/build.sh
 install_packages "g++ meson ninja-build pkg-config libxsimd-dev zlib1g-dev" "dataset-fashion-mnist"
 
 build=build/quickstart
-mkdir -p build
-if [ ! -f $build/build.ninja ]; then
-    meson setup $build -Dtests=disabled -Dbenchmarks=disabled -Ddocs=disabled -Dexamples=enabled >$build.log 2>&1 \
-        || { cat $build.log; exit 1; }
-fi
-echo "building (a minute or two: five formats of the network, each compiled whole)"
 start=$SECONDS
-ninja -C $build examples/quickstart >$build.log 2>&1 || { cat $build.log; exit 1; }
+build_example quickstart "a minute or two: five formats of the network, each compiled whole"
 echo "built in $((SECONDS - start)) s"
 cd $build
 exec examples/quickstart "$@"

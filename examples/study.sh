@@ -18,16 +18,12 @@ data=$1
 shift
 
 . tests/packages.sh
+. examples/build.sh
 install_packages "g++ meson ninja-build pkg-config python3 libxsimd-dev zlib1g-dev libcli11-dev nlohmann-json3-dev" ""
 
 build=build/study
-mkdir -p build docs/results
-if [ ! -f $build/build.ninja ]; then
-    meson setup $build -Dtests=disabled -Dbenchmarks=disabled -Ddocs=disabled -Dexamples=enabled >$build.log 2>&1 \
-        || { cat $build.log; exit 1; }
-fi
-echo "building (a quarter of an hour: each scheme is compiled whole)"
-ninja -C $build examples/fqt >$build.log 2>&1 || { cat $build.log; exit 1; }
+mkdir -p docs/results
+build_example fqt "twenty minutes or so: some forty networks, each compiled whole"
 
 python3 examples/study/study.py --program $build/examples/fqt --data "$data" "$@"
 python3 examples/study/table.py docs/results/study.jsonl
