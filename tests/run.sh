@@ -5,7 +5,7 @@
 #   tests/run.sh [--long] [suite ...]
 #
 # --long   also the slow ones: statistics, training, sanitizers, and everything again with clang
-# suite    core simd quant kernels layers network train io program isa headers compile_fail snippets consumers ...
+# suite    core simd quant kernels layers models network train io program isa headers compile_fail snippets ...
 #          (meson test -C build/tests --list); without any, all of them
 #
 # On Debian, packages that are missing are installed first. The build is kept in build/tests.

@@ -42,13 +42,16 @@ def accuracy(values):
 
 
 def rows(runs, label):
-    """Accuracies by scheme and what else differs."""
-    found = collections.defaultdict(dict)
+    """Accuracies by scheme and what else differs. A run that two stages ask for has the label of the first alone, so
+    equal runs count whatever their label."""
+    found, wanted = collections.defaultdict(dict), set()
     for r in runs:
+        key = (r["scheme"], r["rectifier"], r["rectification"], r["rate"], r.get("zero_gamma", False),
+               r.get("decay_gamma", 0))
+        found[key, r["network"], r["epochs"], r["split"]][r["seed"]] = r["accuracy"]
         if r["label"] == label:
-            found[r["scheme"], r["rectifier"], r["rectification"], r["rate"], r.get("zero_gamma", False),
-                  r.get("decay_gamma", 0)][r["seed"]] = r["accuracy"]
-    return found
+            wanted.add((key, r["network"], r["epochs"], r["split"]))
+    return {full[0]: seeds for full, seeds in found.items() if full in wanted}
 
 
 def tier_1(runs):

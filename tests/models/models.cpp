@@ -33,6 +33,11 @@ TEST_CASE("ResNets for CIFAR have the published parameters") {
     CHECK(parameters<resnet_cifar<110>> == 1'727'962);
     CHECK(parameters<resnet_cifar<20, 10, any_batch_norm, by_convolution>> == 272'474);
     CHECK(macs<resnet_cifar<20, 10, any_batch_norm, by_convolution>> == 40'813'184);
+    // A stage's 3 x 3 convolutions multiply alike: 16 x 16 x 1024 pixels is 32 x 32 x 256 and 64 x 64 x 64.
+    constexpr std::int64_t one = 9 * 16 * 16 * 1024, ends = 9 * 3 * 16 * 1024 + 640;
+    CHECK(macs<resnet_cifar<20>> == ends + one * (6 + 5 + 5 + 1)); // two have half the channels before them
+    CHECK(macs<resnet_cifar<56>> == ends + one * (18 + 17 + 17 + 1));
+    CHECK(macs<resnet_cifar<110>> == ends + one * (36 + 35 + 35 + 1));
     CHECK(parameters<resnet_cifar<20, 100>> == 269'722 + 90 * 65);
     CHECK(output<resnet_cifar<56, 100>> == fqt::shape{100, 1, 1});
 }
@@ -66,6 +71,12 @@ TEST_CASE("MobileNetV2 has the published parameters and multiply-adds") {
 
 TEST_CASE("VGG has the published parameters without the biases that batch normalization makes void") {
     CHECK(parameters<vgg16<>> == 14'728'266 - 4'224);
+    constexpr std::int64_t sixteen = 1024 * (3 * 64 + 64 * 64) + 256 * (64 * 128 + 128 * 128)
+        + 64 * (128 * 256 + 2 * 256 * 256) + 16 * (256 * 512 + 2 * 512 * 512) + 4 * 3 * 512 * 512;
+    CHECK(macs<vgg16<>> == 9 * sixteen + 5120);
+    constexpr std::int64_t small_one =
+        1024 * (3 * 128 + 128 * 128) + 256 * (128 * 256 + 256 * 256) + 64 * (256 * 512 + 512 * 512);
+    CHECK(macs<vgg_small<>> == 9 * small_one + 81'920);
     constexpr int weights = 3 * 128 * 9 + 128 * 128 * 9 + 128 * 256 * 9 + 256 * 256 * 9 + 256 * 512 * 9 + 512 * 512 * 9;
     CHECK(parameters<vgg_small<>> == weights + 4 * (128 + 256 + 512) + 8192 * 10 + 10);
 }
