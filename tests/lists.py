@@ -9,7 +9,8 @@ import re
 import sys
 
 
-TESTS = ["core", "simd", "quant", "kernels", "layers", "network", "train", "io", "program", "compile_fail"]
+TESTS = ["core", "simd", "quant", "kernels", "layers", "models", "network", "train", "io", "program",
+         "compile_fail"]
 
 
 def on_disk(root):
