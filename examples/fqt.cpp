@@ -36,6 +36,7 @@ std::vector<std::pair<std::string, std::string>> options_of(const settings& s) {
             {"decay", text(s.decay)},
             {"decay of gamma", text(s.decay_gamma)},
             {"label smoothing", text(s.label_smoothing)},
+            {"mixup", text(s.mixup)},
             {"initialisation", s.initialise},
             {"last gammas at 0", s.zero_gamma ? "yes" : "no"},
             {"training images", s.train_images > 0 ? text(s.train_images) : "all"}};
@@ -132,6 +133,7 @@ json line_of(const settings& s, const program::outcome& o, const std::string& la
             {"decay", number(s.decay)},
             {"decay_gamma", number(s.decay_gamma)},
             {"label_smoothing", number(s.label_smoothing)},
+            {"mixup", number(s.mixup)},
             {"zero_gamma", s.zero_gamma},
             {"initialise", s.initialise},
             {"cutout", s.cutout},
@@ -243,6 +245,8 @@ void add_options(CLI::App& app, settings& s) {
     app.add_option("--decay", s.decay, "of weights")->check(from(0));
     app.add_option("--decay-gamma", s.decay_gamma, "of the scales of batch normalization")->check(from(0));
     app.add_option("--label-smoothing", s.label_smoothing)->check(from(0, 0.999));
+    app.add_option("--mixup", s.mixup, "alpha of mixed pairs of training images, such as 0.2; 0: none")
+        ->check(from(0, 4));
     app.add_option("--pad", s.pad, "random crops of pictures padded by so many pixels; -1: 4 for colour, 0 for grey")
         ->check(from(-1));
     CLI::Option* flip = app.add_flag("--flip", s.flip, "mirror half of the images; colour images: always");

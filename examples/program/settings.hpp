@@ -26,6 +26,7 @@ struct settings {
     float momentum = 0.9f, decay = 5e-4f, decay_gamma = 0;
     bool nesterov = false;
     float label_smoothing = 0;
+    float mixup = 0;                       ///< alpha of mixed pairs of images; 0: none
     int pad = -1;                          ///< of random crops; -1: 4 for colour pictures, 0 for grey ones
     bool flip = false, no_flip = false;    ///< neither: flip colour pictures
     int cutout = 0;                        ///< side of the square that is hidden in each picture

@@ -119,6 +119,7 @@ outcome train(const settings& s, const fqt::train_and_test& data, const listener
                                  .batch = s.batch,
                                  .augment = augmentation_of(s, data.train.image),
                                  .label_smoothing = s.label_smoothing,
+                                 .mixup = s.mixup,
                                  .seed = fqt::seed{s.seed},
                                  .threads = s.threads,
                                  .log = s.quiet ? nullptr : stderr};

@@ -38,8 +38,10 @@
 #include <fqt/layers/context.hpp>
 #include <fqt/layers/conv.hpp>
 #include <fqt/layers/dropout.hpp>
+#include <fqt/layers/gate.hpp>
 #include <fqt/layers/gradient_codes.hpp>
 #include <fqt/layers/householder.hpp>
+#include <fqt/layers/keeps_input.hpp>
 #include <fqt/layers/layer.hpp>
 #include <fqt/layers/lazy.hpp>
 #include <fqt/layers/measuring.hpp>
@@ -112,6 +114,7 @@
 #include <fqt/train/integer_sgd.hpp>
 #include <fqt/train/loss.hpp>
 #include <fqt/train/metrics.hpp>
+#include <fqt/train/mixup.hpp>
 #include <fqt/train/noise.hpp>
 #include <fqt/train/noise_meter.hpp>
 #include <fqt/train/optimizer.hpp>

@@ -50,6 +50,16 @@ TEST_CASE("hard_swish is 0 below -3, x above 3, and x (x + 3) / 6 between") {
     CHECK(slope<spec>(-2) == doctest::Approx(-1.0 / 6));
 }
 
+TEST_CASE("hard_sigmoid is 0 below -3, 1 above 3, and a line between") {
+    using spec = fqt::hard_sigmoid_spec;
+    CHECK(value<spec>(-4) == 0);
+    CHECK(value<spec>(5) == doctest::Approx(1));
+    CHECK(value<spec>(1) == doctest::Approx(4.0 / 6));
+    CHECK(slope<spec>(-4) == 0);
+    CHECK(slope<spec>(1) == doctest::Approx(1.0 / 6));
+    CHECK(slope<spec>(4) == 0);
+}
+
 TEST_CASE("activations keep the contract of layers") {
     using namespace fqt::layers;
     const auto passes = [](const fqt::check_result& found) {
@@ -59,4 +69,5 @@ TEST_CASE("activations keep the contract of layers") {
     passes(fqt::check_layer<relu6, shape{5, 4, 3}>());
     passes(fqt::check_layer<leaky_relu<0.125f>, shape{5, 4, 3}>());
     passes(fqt::check_layer<hard_swish, shape{5, 4, 3}>());
+    passes(fqt::check_layer<hard_sigmoid, shape{5, 4, 3}>());
 }

@@ -194,6 +194,54 @@ TEST_CASE("cutout hides one square of each sample, another in each epoch, and le
     CHECK(after == samples_of(holed, 3, 128));
 }
 
+TEST_CASE("mixup mixes each picture with its partner, by a share that the batch tells") {
+    const auto data = fqt::generated_images(4, {2, 8, 8}, 31, {1});
+    const fqt::augmentation augment{.pad = 2, .flip = true};
+    fqt::batches whole(data, {.size = 7, .augment = augment, .seed = {9}});
+    fqt::batches mixed(data, {.size = 7, .augment = augment, .mixup = 1, .seed = {9}, .threads = 2, .ahead = true});
+    std::vector<float> shares;
+    for (std::uint32_t epoch = 0; epoch < 2; ++epoch) {
+        whole.start(epoch);
+        mixed.start(epoch);
+        while (const auto before = whole.next()) {
+            const auto after = mixed.next();
+            REQUIRE(after);
+            CHECK(before->share == 1);
+            CHECK(std::equal(before->labels.begin(), before->labels.end(), after->labels.begin()));
+            shares.push_back(after->share);
+            const std::size_t last = before->labels.size() - 1;
+            for (std::size_t n = 0; n <= last; ++n)
+                for (std::size_t i = 0; i < 128; ++i) {
+                    const float own = before->images[n * 128 + i], other = before->images[(last - n) * 128 + i];
+                    const float expected = after->share * own + (1 - after->share) * other;
+                    CHECK(after->images[n * 128 + i] == doctest::Approx(expected).epsilon(1e-5));
+                }
+        }
+    }
+    CHECK(shares.size() == 10);
+    std::sort(shares.begin(), shares.end());
+    CHECK(std::adjacent_find(shares.begin(), shares.end()) == shares.end());
+}
+
+TEST_CASE("mixup's shares have the mean and the variance of the beta distribution") {
+    constexpr int count = 20000;
+    for (const float alpha : {0.05f, 0.4f, 1.0f, 3.0f}) {
+        double sum = 0, squares = 0;
+        for (std::uint32_t i = 0; i < count; ++i) {
+            const float share = fqt::mixup_share(alpha, {3}, 1, i);
+            CHECK((share >= 0 && share <= 1));
+            sum += double{share};
+            squares += (double{share} - 0.5) * (double{share} - 0.5);
+        }
+        const double variance = 1 / (4 * (2 * double{alpha} + 1)); // of Beta(alpha, alpha)
+        CAPTURE(alpha);
+        CHECK(sum / count == doctest::Approx(0.5).epsilon(0.02));
+        CHECK(squares / count == doctest::Approx(variance).epsilon(0.04));
+    }
+    CHECK(fqt::mixup_share(1, {3}, 1, 5) != fqt::mixup_share(1, {3}, 2, 5));
+    CHECK(fqt::mixup_share(1, {3}, 1, 5) != fqt::mixup_share(1, {4}, 1, 5));
+}
+
 TEST_CASE("batches that cannot be made are refused") {
     const auto data = fqt::generated_images(4, {1, 8, 8}, 10, {1});
     const auto refuses = [&](fqt::batch_options options, const char* what) {
@@ -203,6 +251,8 @@ TEST_CASE("batches that cannot be made are refused") {
     refuses({.size = 11, .drop_last = true}, "the batch of 11 samples exceeds the data set of 10");
     refuses({.augment = {.pad = 9}}, "augmentation.pad is 9");
     refuses({.augment = {.cutout = 9}}, "augmentation.cutout is 9");
+    refuses({.mixup = -0.1f}, "mixup is -0.1");
+    refuses({.mixup = 5}, "mixup is 5");
     refuses({.threads = -1}, "-1 threads");
     const fqt::dataset empty{{1, 8, 8}, 4, {}, {}, {}, {}};
     CHECK_THROWS_WITH_AS(fqt::batches(empty, {}), Contains("data set is empty"), fqt::error);

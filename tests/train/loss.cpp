@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <utility>
 #include <vector>
 
 using doctest::Approx;
@@ -15,14 +16,15 @@ namespace {
 
 using bytes = std::vector<std::uint8_t>;
 
-double exact_loss(const std::vector<float>& logits, const bytes& labels, double smoothing) {
+double exact_loss(const std::vector<float>& logits, const bytes& labels, double smoothing, double share = 1) {
     const std::size_t classes = logits.size() / labels.size();
     double total = 0;
     for (std::size_t n = 0; n < labels.size(); ++n) {
         double sum = 0;
         for (std::size_t c = 0; c < classes; ++c) sum += std::exp(double{logits[n * classes + c]});
         for (std::size_t c = 0; c < classes; ++c) {
-            const double target = smoothing / static_cast<double>(classes) + (c == labels[n] ? 1 - smoothing : 0);
+            const double own = (c == labels[n] ? share : 0) + (c == labels[labels.size() - 1 - n] ? 1 - share : 0);
+            const double target = smoothing / static_cast<double>(classes) + (1 - smoothing) * own;
             total -= target * (double{logits[n * classes + c]} - std::log(sum));
         }
     }
@@ -42,28 +44,32 @@ TEST_CASE("equal logits give the logarithm of the number of classes, and a gradi
     CHECK(gradient == std::vector<float>{0.25f, 0.25f, -0.75f, 0.25f});
 }
 
-TEST_CASE("the loss is the mean over samples and agrees with its definition, with and without smoothing") {
+TEST_CASE("the loss is the mean over samples and agrees with its definition, smoothed and mixed") {
     const std::vector<float> logits = {1.0f, -2.0f, 0.5f, 0.0f, 4.0f, -1.0f, -3.0f, -3.5f, -2.0f};
     const bytes labels = {0, 1, 0};
-    for (const float smoothing : {0.0f, 0.1f, 0.5f}) {
-        std::vector<float> gradient(logits.size());
-        const auto loss = fqt::cross_entropy(logits, labels, gradient, {.label_smoothing = smoothing});
-        CHECK(loss.value == Approx(exact_loss(logits, labels, double{smoothing})).epsilon(1e-6));
-        CHECK(loss.correct == 2);
-    }
+    for (const float smoothing : {0.0f, 0.1f, 0.5f})
+        for (const float share : {1.0f, 0.75f, 0.0f}) {
+            std::vector<float> gradient(logits.size());
+            const auto loss =
+                fqt::cross_entropy(logits, labels, gradient, {.label_smoothing = smoothing, .share = share});
+            CHECK(loss.value == Approx(exact_loss(logits, labels, double{smoothing}, double{share})).epsilon(1e-6));
+            CHECK(loss.correct == 2);
+        }
 }
 
 TEST_CASE("the gradient is that of the loss") {
     std::vector<float> logits = {1.0f, -2.0f, 0.5f, 0.0f, 4.0f, -1.0f};
     const bytes labels = {2, 1};
-    for (const double smoothing : {0.0, 0.2}) {
+    for (const auto& [smoothing, share] : {std::pair{0.0, 1.0}, {0.2, 1.0}, {0.2, 0.25}}) {
         std::vector<float> gradient(logits.size());
-        fqt::cross_entropy(logits, labels, gradient, {.label_smoothing = static_cast<float>(smoothing)});
+        fqt::cross_entropy(logits, labels, gradient,
+                           {.label_smoothing = static_cast<float>(smoothing), .share = static_cast<float>(share)});
         for (std::size_t i = 0; i < logits.size(); ++i) {
             std::vector<float> above = logits, below = logits;
             above[i] += 0x1p-8f;
             below[i] -= 0x1p-8f;
-            const double slope = (exact_loss(above, labels, smoothing) - exact_loss(below, labels, smoothing)) / 0x1p-7;
+            const double slope =
+                (exact_loss(above, labels, smoothing, share) - exact_loss(below, labels, smoothing, share)) / 0x1p-7;
             CHECK(double{gradient[i]} == Approx(slope).epsilon(1e-4));
         }
     }
@@ -108,4 +114,7 @@ TEST_CASE("bad input to the loss is refused by name") {
     for (const float smoothing : {-0.1f, 1.0f, nan})
         CHECK_THROWS_WITH_AS(fqt::cross_entropy(good, labels, gradient, {.label_smoothing = smoothing}),
                              Contains("label_smoothing"), fqt::error);
+    for (const float share : {-0.1f, 1.1f, nan})
+        CHECK_THROWS_WITH_AS(fqt::cross_entropy(good, labels, gradient, {.share = share}), Contains("share is"),
+                             fqt::error);
 }

@@ -74,8 +74,14 @@ TEST_CASE("a run is the same for the same seed and any number of threads, and an
     CHECK(one.weights == two.weights);
     options.ahead = false;
     CHECK(run(options).weights == one.weights);
+    options.mixup = 0.4f;
+    const run_result mixed = run(options);
+    CHECK(mixed.weights != one.weights);
+    options.ahead = true;
+    options.threads = 1;
+    CHECK(run(options).weights == mixed.weights);
     options.seed = {6};
-    CHECK(run(options).weights != one.weights);
+    CHECK(run(options).weights != mixed.weights);
 }
 
 TEST_CASE("a run has the same bits under every compiler") {

@@ -38,11 +38,23 @@ struct hard_swish_spec : pointwise<hard_swish_spec> {
     }
 };
 
+/// y = min(max(x + 3, 0), 6) / 6, from 0 to 1 (Howard et al. 2019, section 5.2): a sigmoid of three lines, for gates.
+struct hard_sigmoid_spec : pointwise<hard_sigmoid_spec> {
+    static constexpr const char* name = "hard_sigmoid";
+    static constexpr bool monotonic = true, nonnegative = true;
+    static auto forward(auto x) {
+        using lanes_type = decltype(x);
+        return min(max(x + 3.0f, lanes_type(0.0f)), lanes_type(6.0f)) * (1.0f / 6);
+    }
+    static auto backward(auto x, auto g) { return where(x > -3.0f, where(x < 3.0f, g * (1.0f / 6), 0.0f), 0.0f); }
+};
+
 namespace layers {
 inline constexpr relu6_spec relu6{};
 template <float Slope = 0.01f>
 inline constexpr leaky_relu_spec<Slope> leaky_relu{};
 inline constexpr hard_swish_spec hard_swish{};
+inline constexpr hard_sigmoid_spec hard_sigmoid{};
 } // namespace layers
 
 } // namespace fqt

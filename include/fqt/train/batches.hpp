@@ -9,6 +9,7 @@
 #include <fqt/core/parallel.hpp>
 #include <fqt/core/random.hpp>
 #include <fqt/train/augment.hpp>
+#include <fqt/train/mixup.hpp>
 #include <fqt/train/source.hpp>
 
 #include <algorithm>
@@ -32,6 +33,7 @@ struct batch_options {
     bool shuffle = true;    ///< a new order every epoch, or that of the data set
     bool drop_last = false; ///< leave out the last batch where it is smaller; otherwise it is given as it is
     augmentation augment{};
+    float mixup = 0; ///< alpha > 0: each batch is mixed with itself in reverse (mixup.hpp)
     fqt::seed seed{};
     int threads = 0; ///< 0: as many as OpenMP offers
     /// Prepare each batch of an epoch but the first on one thread of its own, while the caller uses the one before. The
@@ -45,6 +47,7 @@ struct batch {
     std::span<const std::uint8_t> labels;  ///< one a sample
     std::span<const std::uint32_t> origin; ///< number in the data set, one a sample
     int samples{};
+    float share = 1; ///< of sample n in picture n; the rest is of sample samples - 1 - n. 1: no mixup
 };
 
 /// Writes `order`, of up to 2^32 - 1 entries, as a random permutation of 0, 1, 2, ...: the one of (seed, epoch).
@@ -88,6 +91,7 @@ public:
         if (options.threads < 0) fail("%d threads are asked for; ask for 1 or more, or 0 for all", options.threads);
         if (options.threads == 0) options_.threads = hardware_threads();
         options.augment.check(data.image());
+        check_mixup(options.mixup);
         table_ = data.scale().table(data.image().channels);
         order_.resize(static_cast<std::size_t>(data.size()));
         const auto size = static_cast<std::size_t>(data.image().size());
@@ -137,6 +141,7 @@ private:
     struct slot {
         std::vector<float> images;
         std::vector<std::uint8_t> labels;
+        float share = 1;
     };
 
     void begin_thread() {
@@ -167,7 +172,7 @@ private:
         const slot& from = slot_of(number);
         const auto origin = origin_of(number);
         return {std::span(from.images).first(origin.size() * static_cast<std::size_t>(data_.image().size())),
-                std::span(from.labels).first(origin.size()), origin, static_cast<int>(origin.size())};
+                std::span(from.labels).first(origin.size()), origin, static_cast<int>(origin.size()), from.share};
     }
 
     /// Fills the slot of a batch of this epoch. Throws what the first of its samples threw that could not be had; no
@@ -190,6 +195,11 @@ private:
             }
         });
         if (thrown) std::rethrow_exception(thrown);
+        if (options_.mixup > 0) {
+            to.share = mixup_share(options_.mixup, options_.seed, epoch_, static_cast<std::uint32_t>(number));
+            mix_with_reverse(std::span(to.images).first(origin.size() * static_cast<std::size_t>(data_.image().size())),
+                             static_cast<int>(origin.size()), to.share, threads);
+        }
     }
 
     void copy(std::uint32_t sample, std::size_t place_in_batch, int thread, slot& to) {

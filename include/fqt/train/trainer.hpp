@@ -47,6 +47,7 @@ struct trainer_options {
     bool drop_last = false; ///< leave out an epoch's last batch where it is smaller
     augmentation augment{};
     float label_smoothing = 0; ///< 0 <= s < 1
+    float mixup = 0;           ///< alpha, 0 (none) to 4 (mixup.hpp); right answers are counted by a picture's own label
     /// Weight of the rectifiers' loss at each step: any schedule, or weight(step) of your own. Empty: it stays as the
     /// network has it.
     std::function<float(std::int64_t)> rectification{};
@@ -191,6 +192,7 @@ public:
                      {.size = options_.batch,
                       .drop_last = options_.drop_last,
                       .augment = options_.augment,
+                      .mixup = options_.mixup,
                       .seed = options_.seed,
                       .threads = options_.threads,
                       .ahead = options_.ahead});
@@ -262,8 +264,8 @@ private:
         const std::span<const float> logits = network_.forward(now.images, now.samples);
         if (first_not_finite(logits) >= 0) refuse_loss(step, epoch, rate);
         const auto gradient = std::span(gradient_).first(logits.size());
-        const loss_result loss =
-            cross_entropy(logits, now.labels, gradient, {.label_smoothing = options_.label_smoothing});
+        const loss_result loss = cross_entropy(logits, now.labels, gradient,
+                                               {.label_smoothing = options_.label_smoothing, .share = now.share});
         if (!std::isfinite(loss.value)) refuse_loss(step, epoch, rate);
         network_.backward(loss.gradient);
         optimizer_.step(rate);

@@ -1,0 +1,200 @@
+#pragma once
+// SPDX-License-Identifier: BSD-3-Clause
+// Gates y = x * body(x), the body giving one number for each channel of a sample: squeeze-and-excitation (Hu, Shen, Sun
+// 2018). x is stored as codes, which body and gate read. The product is lazy, like a residual's sum; in the backward
+// pass the gate's gradient, sum over pixels of g x, is an exact place where the body's backward pass begins.
+
+#include <fqt/layers/activations.hpp>
+#include <fqt/layers/chain.hpp>
+#include <fqt/layers/conv.hpp>
+#include <fqt/layers/keeps_input.hpp>
+#include <fqt/layers/pool.hpp>
+#include <fqt/layers/residual.hpp>
+
+#include <algorithm>
+#include <bit>
+#include <cstdio>
+
+namespace fqt {
+
+/// x times its gate; the gate's values lie in memory, its type knows their range.
+template <class X, class Gate>
+struct gated {
+    static constexpr shape dims = X::dims;
+    static constexpr bool nonnegative = X::nonnegative && Gate::nonnegative, learns = true;
+    static constexpr unsigned slots = X::slots;
+    X x;
+    Gate gate;
+    const float* values; // samples x padded channels
+
+    template <class Arch>
+    floats<Arch> load(int n, int p, int b) const {
+        return x.template load<Arch>(n, p, b) * floats<Arch>::load(values + offset_of(Gate::dims, n, 0, b));
+    }
+    interval range(int c) const requires(has_range<X>&& has_range<Gate>) {
+        const interval u = x.range(c), v = gate.range(c);
+        const float ends[] = {u.low * v.low, u.low * v.high, u.high * v.low, u.high * v.high};
+        return {*std::min_element(ends, ends + 4), *std::max_element(ends, ends + 4)};
+    }
+};
+
+/// g times a gate's values: what the gradient by y gives to that by x, the gate held still.
+template <class G>
+struct gated_gradient {
+    static constexpr shape dims = G::dims;
+    static constexpr unsigned slots = G::slots;
+    G g;
+    const float* values;
+
+    template <class Arch>
+    floats<Arch> load(int n, int p, int b) const {
+        constexpr shape gate{dims.channels, 1, 1};
+        return g.template load<Arch>(n, p, b) * floats<Arch>::load(values + offset_of(gate, n, 0, b));
+    }
+};
+
+template <layer_spec Body>
+struct gate_spec : spec {
+    static constexpr const char* name = "gate";
+    static constexpr int products = Body::products;
+
+    static constexpr inferred output(shape in) {
+        const inferred body = Body::output(in);
+        if (!body.ok) return body;
+        const shape gate{in.channels, 1, 1};
+        if (body.value != gate) return mismatch{"a gate needs one number for each channel", body.value, gate};
+        return in;
+    }
+    static constexpr int parameters(shape in) { return Body::parameters(in); }
+    static constexpr std::int64_t macs(shape in) { return Body::macs(in); }
+
+    template <shape In, class Scheme, class Arch>
+    class layer : public keeps_input<In, Scheme, Arch> {
+        using gradient_type = typename Scheme::gradient_type;
+        static constexpr shape gate_shape{In.channels, 1, 1};
+
+        typename Body::template layer<In, Scheme, Arch> body_{};
+        float *gate_{}, *gate_gradient_{}; // samples x padded channels
+
+        template <class X, class Gate>
+        constexpr auto product_of(const X& x, const Gate& gate) const {
+            return gated<X, Gate>{x, gate, gate_};
+        }
+
+    public:
+        template <class X>
+        constexpr auto plan(planner& p, const X& x, int depth) {
+            this->template plan_input<X>(p);
+            p.saved(gate_, padded_size(gate_shape));
+            p.saved(gate_gradient_, padded_size(gate_shape));
+            p.slot(sizeof(gradient_type) * static_cast<std::size_t>(padded_size(In)));
+            p.depth(depth + 1);
+            const auto s = this->stored(x);
+            return product_of(s, body_.plan(p, s, depth + 1));
+        }
+        void prepare(naming n) {
+            keeps_input<In, Scheme, Arch>::prepare(n);
+            n.closes_block = false;
+            body_.prepare(n);
+        }
+        void initialise(std::uint64_t seed) {
+            if constexpr (requires { body_.initialise(seed); }) body_.initialise(seed);
+        }
+        template <class F>
+        void each_parameter(F&& f) {
+            keeps_input<In, Scheme, Arch>::each_parameter(f);
+            body_.each_parameter(f);
+        }
+        template <class F>
+        void each_state(F&& f) {
+            keeps_input<In, Scheme, Arch>::each_state(f);
+            body_.each_state(f);
+        }
+        template <class F>
+        void each_normalization(F&& f) {
+            body_.each_normalization(f);
+        }
+
+        template <class X>
+        constexpr auto view(const X& x) const {
+            const auto s = this->stored(x);
+            return product_of(s, body_.view(s));
+        }
+        template <class X>
+        auto forward(const context& c, const X& x) {
+            const auto s = this->template store_input<false>(c, x);
+            const auto gate = body_.forward(c, s);
+            passes::store<Arch>(c, gate, gate_);
+            return product_of(s, gate);
+        }
+        template <unsigned Held, class X>
+        auto infer(const context& c, const X& x) {
+            const auto s = this->template store_input<true>(c, x);
+            const auto gate = body_.template infer<Held>(c, s);
+            passes::store<Arch>(c, gate, gate_);
+            return product_of(s, gate);
+        }
+
+        /// dx = g gate + (the body's backward pass of dgate), dgate[n][c] = sum over pixels of g[n][c] x[n][c].
+        template <unsigned Held, class X, class G, class Plus>
+        auto backward(const context& c, const X& x, const G& g, const Plus& plus) {
+            if constexpr (is_cheap<G>) {
+                return backward_through_input<Held>(c, x, g, plus);
+            } else {
+                constexpr int slot = std::countr_one(Held | G::slots | Plus::slots);
+                auto* place = reinterpret_cast<gradient_type*>(c.slot(slot));
+                passes::store<Arch>(c, g, place);
+                return backward_through_input<Held>(c, x, stored_gradient<In, gradient_type, slot>{place}, plus);
+            }
+        }
+        template <class F, class X>
+        auto describe(F&& f, const X& x) {
+            description d{this->name_, name, In, In, {}, 0, 0, 0};
+            d.saved_bytes = layer::template input_bytes<X>() + 2 * sizeof(float) * padded_size(gate_shape);
+            std::snprintf(d.formats, sizeof d.formats, "input %d bits, product in registers",
+                          bits_of<typename layer::quantizer>);
+            f(d);
+            const auto s = this->stored(x);
+            return product_of(s, body_.describe(f, s));
+        }
+
+    private:
+        template <unsigned Held, class X, class G, class Plus>
+        auto backward_through_input(const context& c, const X& x, const G& g, const Plus& plus) {
+            if constexpr (layer::template clips<X>) {
+                const auto by_input = backward_stored<Held | Plus::slots>(c, this->stored(x), g, nothing{});
+                return add(this->through_input(c, x, by_input), plus);
+            } else {
+                return backward_stored<Held>(c, this->stored(x), g, plus);
+            }
+        }
+        template <unsigned Held, class S, class G, class Plus>
+        auto backward_stored(const context& c, const S& s, const G& g, const Plus& plus) {
+            parallel_for(c.samples, c.threads, [&](int n, int) {
+                for (int b = 0; b < blocks(In.channels); ++b) {
+                    floats<Arch> sum(0.0f);
+                    for (int p = 0; p < In.pixels(); ++p)
+                        sum = fma(g.template load<Arch>(n, p, b), s.template load<Arch>(n, p, b), sum);
+                    sum.store(gate_gradient_ + offset_of(gate_shape, n, 0, b));
+                }
+            });
+            const stored_values<gate_shape, float> by_gate{gate_gradient_, nullptr};
+            return body_.template backward<Held>(c, s, by_gate, add(gated_gradient<G>{g, gate_}, plus));
+        }
+    };
+};
+
+namespace layers {
+/// x times body(x), which gives one number for each channel of a sample.
+template <layer_spec Body>
+constexpr gate_spec<Body> gate(Body) {
+    return {};
+}
+/// Squeeze-and-excitation of so many channels: their means through a dense layer of `Reduced` (Channels / 16 in the
+/// paper, Channels / 4 in MobileNetV3) with relu and one of `Channels` with hard_sigmoid (MobileNetV3's; the paper's
+/// is a sigmoid).
+template <int Channels, int Reduced>
+inline constexpr auto squeeze_excite = gate(global_avg_pool | dense<Reduced> | relu | dense<Channels> | hard_sigmoid);
+} // namespace layers
+
+} // namespace fqt
