@@ -23,6 +23,9 @@ template <int WeightBits, int Bits>
 using uniform = fqt::scheme<weights<WeightBits>, fqt::symmetric<Bits>, gradient<Bits>, gradient<Bits>, fqt::binary16,
                             fqt::bfloat16, fqt::binary16, fqt::uniform_edges>;
 constexpr uniform<4, 4> four_everywhere{};
+constexpr fqt::scheme<weights<8>, fqt::symmetric<8>, gradient<8>, gradient<8>, fqt::binary16, fqt::bfloat16,
+                      fqt::binary16, fqt::edges_of<four_everywhere>>
+    four_at_the_edges{};
 constexpr fqt::scheme two_products{weights<8>{}, fqt::symmetric<8>{}, gradient<2>{}, gradient<6>{}};
 
 // Dense layers, since they compile fast; a product is a product.
@@ -103,6 +106,12 @@ TEST_CASE("the first and the last product of a 4-bit scheme have 8 bits") {
 TEST_CASE("with uniform edges they have 4, too") {
     const recorder seen = observed<plain, four_everywhere>();
     CHECK(bits_of(seen) == bits_of_products{{4, 4, 4, 4}, {0, 4, 4, 4}});
+    CHECK(seen.bits("first weight_gradient") == 4);
+}
+
+TEST_CASE("the edges can have the bits of another scheme") {
+    const recorder seen = observed<plain, four_at_the_edges>();
+    CHECK(bits_of(seen) == bits_of_products{{4, 8, 8, 4}, {0, 8, 8, 4}});
     CHECK(seen.bits("first weight_gradient") == 4);
 }
 

@@ -7,6 +7,9 @@
 #include <fqt/quant/hadamard.hpp>
 #include <fqt/quant/quantizer.hpp>
 
+#include <concepts>
+#include <type_traits>
+
 namespace fqt {
 
 /// The first and the last product of a network use 8 bits and the whole range wherever the scheme says `symmetric`;
@@ -16,6 +19,10 @@ struct eight_bit_edges {};
 struct float_edges {};
 /// The first and the last product use the scheme as it is.
 struct uniform_edges {};
+/// The first and the last product use the quantizers of another scheme: edges_of<w8a8g8> with grids that
+/// eight_bit_edges leaves as they are.
+template <const auto& Scheme>
+struct edges_of {};
 
 /// The formats of a network's tensors; designated initialisers name them, and what is left out has the default.
 ///   weight           one grid per tensor or output channel
@@ -28,7 +35,7 @@ struct uniform_edges {};
 ///   sums             what a product leaves (binary16, or float); range proved by types, no grid
 ///   gradient         the gradient between layers (bfloat16, or float)
 ///   residual         a residual sum that no product reads as codes (binary16, bfloat16, or float)
-///   edges            eight_bit_edges, float_edges or uniform_edges
+///   edges            eight_bit_edges, float_edges, uniform_edges or edges_of<another scheme>
 template <class Weight, class Activation, class InputGradient = real, class WeightGradient = InputGradient,
           class Sums = binary16, class Gradient = bfloat16, class Residual = binary16, class Edges = eight_bit_edges>
 struct scheme {
@@ -134,6 +141,14 @@ template <class S>
 struct edge_scheme<S, float_edges> {
     using type = scheme<real, real, real, real, typename S::sums_type, typename S::gradient_type,
                         typename S::residual_type, uniform_edges>;
+};
+
+template <class S, const auto& Other>
+struct edge_scheme<S, edges_of<Other>> {
+    using other = std::remove_cvref_t<decltype(Other)>;
+    using type = scheme<typename other::weight_quantizer, typename other::activation_quantizer,
+                        typename other::input_gradient_quantizer, typename other::weight_gradient_quantizer,
+                        typename S::sums_type, typename S::gradient_type, typename S::residual_type, uniform_edges>;
 };
 
 } // namespace detail
