@@ -7,9 +7,11 @@
 
 namespace program::schemes {
 
+// At the edges all of them have linear 8-bit gradients, so that rows differ in the grid of the others alone.
 template <class InputGradient, class WeightGradient = InputGradient>
 using with_gradients =
-    fqt::scheme<fqt::symmetric<8, fqt::nearest, fqt::per_channel>, fqt::symmetric<8>, InputGradient, WeightGradient>;
+    fqt::scheme<fqt::symmetric<8, fqt::nearest, fqt::per_channel>, fqt::symmetric<8>, InputGradient, WeightGradient,
+                fqt::binary16, fqt::bfloat16, fqt::binary16, fqt::edges_of<fqt::w8a8g8>>;
 
 /// One linear grid a tensor.
 template <int Bits>

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Why a grid a tensor is noisy, and what could help: trains ResNet-20 with 4-bit gradients on CIFAR-10, takes the
+// gradients h of all products of one batch before they are quantized, and computes the noise that stochastic rounding
+// would add to them, omega = E |h^ - h|^2 / |h|^2, if
+//   channels were even   every channel had the same rms: the most that a rectifier of gains can reach
+//   samples were even    every sample had the same rms, which is what a grid a sample makes of it
+// and where grids end at a multiple of the rms: then what is clipped is an error, too.
+// Over layers noise multiplies (docs/theory.md), so the table has the geometric mean of 1 + omega over the layers.
+// Usage: unevenness <folder of CIFAR-10, or "generated"> [epochs, 3 unless given; 0: at the first weights]
+
+#include <fqt/fqt.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace {
+
+/// One layer's h: samples x channels x pixels.
+struct tensor {
+    std::string layer;
+    int samples{}, channels{}, pixels{};
+    std::vector<double> values;
+
+    std::size_t at(int n, int c, int p) const { return static_cast<std::size_t>((n * channels + c) * pixels + p); }
+};
+
+/// Keeps h of every product, with the weights' scales in it, as it comes to be quantized for dX.
+struct collector {
+    static constexpr bool wants_details = true;
+    std::vector<tensor> tensors{};
+
+    void operator()(const fqt::observed_tensor& t) {
+        if (t.what != "exact input_gradient") return;
+        tensor kept{std::string(t.layer), t.samples, t.dims.channels, t.dims.pixels(), {}};
+        kept.values.resize(static_cast<std::size_t>(t.samples * t.dims.size()));
+        for (int n = 0; n < t.samples; ++n)
+            for (int c = 0; c < kept.channels; ++c)
+                for (int p = 0; p < kept.pixels; ++p) kept.values[kept.at(n, c, p)] = double{t.value(n, c, p)};
+        tensors.push_back(std::move(kept));
+    }
+};
+
+double mean_square(const std::vector<double>& v) {
+    double sum = 0;
+    for (const double x : v) sum += x * x;
+    return sum / static_cast<double>(v.size());
+}
+
+/// Divides each group of values by its rms; group(n, c) numbers them.
+tensor evened(tensor t, int groups, const std::function<int(int, int)>& group) {
+    std::vector<double> squares(static_cast<std::size_t>(groups));
+    const auto each = [&](auto&& visit) {
+        for (int n = 0; n < t.samples; ++n)
+            for (int c = 0; c < t.channels; ++c)
+                for (int p = 0; p < t.pixels; ++p)
+                    visit(t.values[t.at(n, c, p)], squares[static_cast<std::size_t>(group(n, c))]);
+    };
+    each([](double v, double& sum) { sum += v * v; });
+    each([](double& v, double sum) { v = sum > 0 ? v / std::sqrt(sum) : 0; });
+    return t;
+}
+
+/// omega of stochastic rounding on `high` positive levels that end at a multiple of the rms, or at max|h| where the
+/// multiple is 0; the square of what is clipped is counted with the noise.
+double noise(const std::vector<double>& v, int high, double multiple) {
+    const double power = mean_square(v);
+    double most = 0;
+    for (const double x : v) most = std::max(most, std::abs(x));
+    if (multiple > 0) most = std::min(most, multiple * std::sqrt(power));
+    const double step = most / high;
+    double sum = 0;
+    for (const double x : v) {
+        const double magnitude = std::abs(x), kept = std::min(magnitude, most), low = std::floor(kept / step);
+        const double share = kept / step - low; // goes up with this probability
+        sum += step * step * share * (1 - share) + (magnitude - kept) * (magnitude - kept);
+    }
+    return sum / static_cast<double>(v.size()) / power;
+}
+
+/// The same where each sample has a grid of its own.
+double noise_by_sample(const tensor& t, int high, double multiple) {
+    const std::size_t size = t.values.size() / static_cast<std::size_t>(t.samples);
+    double sum = 0, power = 0;
+    for (auto first = t.values.begin(); first != t.values.end(); first += static_cast<std::ptrdiff_t>(size)) {
+        const std::vector<double> sample(first, first + static_cast<std::ptrdiff_t>(size));
+        const double here = mean_square(sample);
+        if (!(here > 0)) continue;
+        sum += noise(sample, high, multiple) * here;
+        power += here;
+    }
+    return sum / power;
+}
+
+void print(const std::vector<tensor>& tensors) {
+    struct row {
+        const char* name;
+        std::function<double(const tensor&, int)> omega;
+    };
+    const auto even_channels = [](const tensor& t) { return evened(t, t.channels, [](int, int c) { return c; }); };
+    const auto even_samples = [](const tensor& t) { return evened(t, t.samples, [](int n, int) { return n; }); };
+    const row rows[] = {
+        {"a grid a tensor", [](const tensor& t, int q) { return noise(t.values, q, 0); }},
+        {"a grid a tensor, channels even",
+         [&](const tensor& t, int q) { return noise(even_channels(t).values, q, 0); }},
+        {"a grid a tensor, samples even", [&](const tensor& t, int q) { return noise(even_samples(t).values, q, 0); }},
+        {"a grid a tensor, both even",
+         [&](const tensor& t, int q) { return noise(even_channels(even_samples(t)).values, q, 0); }},
+        {"a grid a tensor, clipped at 2.5 rms", [](const tensor& t, int q) { return noise(t.values, q, 2.5); }},
+        {"a grid a sample", [](const tensor& t, int q) { return noise_by_sample(t, q, 0); }},
+        {"a grid a sample, channels even",
+         [&](const tensor& t, int q) { return noise_by_sample(even_channels(t), q, 0); }},
+        {"a grid a sample, clipped at 2.5 rms", [](const tensor& t, int q) { return noise_by_sample(t, q, 2.5); }},
+    };
+    std::printf(
+        "| 1 + omega, geometric mean of %zu layers | 8 bits | 4 bits | 3 bits | 2 bits |\n|---|---|---|---|---|\n",
+        tensors.size());
+    for (const row& r : rows) {
+        std::printf("| %s |", r.name);
+        for (const int high : {127, 7, 3, 1}) {
+            double logs = 0;
+            for (const tensor& t : tensors) logs += std::log1p(r.omega(t, high));
+            std::printf(" %.4g |", std::exp(logs / static_cast<double>(tensors.size())));
+        }
+        std::printf("\n");
+    }
+}
+
+int run(int argc, char** argv) {
+    if (argc < 2) {
+        std::fprintf(stderr, "usage: unevenness <folder of CIFAR-10, or \"generated\"> [epochs]\n");
+        return 2;
+    }
+    const int epochs = argc > 2 ? std::atoi(argv[2]) : 3;
+    constexpr int batch = 128;
+    const fqt::train_and_test sets = argv[1] == std::string("generated")
+        ? fqt::split(fqt::generated_images(10, {3, 32, 32}, 300, fqt::seed{7}), 200)
+        : fqt::cifar10(argv[1]);
+    fqt::network<fqt::models::resnet_cifar<20>, fqt::w8a8_gradient<4, fqt::per_tensor>> net{fqt::seed{1},
+                                                                                            {.batch = batch}};
+    if (epochs > 0) {
+        fqt::sgd optimizer{net, {.momentum = 0.9f, .decay = 5e-4f}};
+        const fqt::trainer_options options{
+            .epochs = epochs, .batch = batch, .augment = {.pad = 4, .flip = true}, .seed = {1}, .log = stderr};
+        fqt::trainer train(net, optimizer,
+                           fqt::schedule::one_cycle{.rate = 0.1f, .steps = fqt::steps_of(sets.train, options)},
+                           options);
+        train.run(sets.train, sets.test);
+    }
+    collector found;
+    net.observe(found);
+    fqt::batches over(sets.train, {.size = batch, .seed = {2}});
+    const auto now = over.next();
+    std::vector<float> gradient(static_cast<std::size_t>(batch) * 10);
+    net.backward(fqt::cross_entropy(net.forward(now->images, now->samples), now->labels, gradient).gradient);
+    net.stop_observing();
+    print(found.tensors);
+    return 0;
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+    try {
+        return run(argc, argv);
+    } catch (const std::exception& e) {
+        std::fprintf(stderr, "%s\n", e.what());
+        return 1;
+    }
+}
