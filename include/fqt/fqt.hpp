@@ -67,6 +67,7 @@
 #include <fqt/network/summary.hpp>
 #include <fqt/quant/algorithms.hpp>
 #include <fqt/quant/asymmetric.hpp>
+#include <fqt/quant/block_scaled.hpp>
 #include <fqt/quant/blocks.hpp>
 #include <fqt/quant/clip_memory.hpp>
 #include <fqt/quant/clip_search.hpp>

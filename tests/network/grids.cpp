@@ -29,7 +29,7 @@ using in_floats = formats<typename S::weight_quantizer, typename S::activation_q
 
 // Levels without zero, transformed weights, activations clipped to [0, 1]; 1-bit weights and eight-bit floats; a zero
 // point; powers of two as integers, clipped by moments; floats of four bits as integers; learnt ranges; kinds of
-// distributions by channel, from histograms; a radix of 4 and a learnt clip.
+// distributions by channel, from histograms; a radix of 4 and a learnt clip; blocks with scales.
 template <const auto& Scheme>
 using like = in_floats<std::remove_cvref_t<decltype(Scheme)>>;
 constexpr formats<fqt::tanh_weights<fqt::dorefa_levels<3, nearest>>,
@@ -49,6 +49,9 @@ constexpr formats<symmetric<4, nearest, per_tensor, fqt::learned_step>,
                   symmetric<8, stochastic, per_tensor, fqt::moving_average<fqt::full_range, 0.1f>>>
     learned{};
 constexpr like<fqt::algorithms::daint8> daint8{};
+constexpr formats<symmetric<8>, symmetric<8>, fqt::block_scaled<fqt::dorefa_levels<2, stochastic, per_sample>>,
+                  fqt::block_scaled<symmetric<3, stochastic>>>
+    in_blocks{};
 constexpr formats<symmetric<4, nearest, per_tensor, fqt::sawb>,
                   symmetric<4, nearest, per_tensor, fqt::clipped_activation>, fqt::radix4<fqt::even_powers>,
                   fqt::radix4<fqt::odd_powers>>
@@ -247,6 +250,7 @@ TEST_CASE("powers of two as integers, and clipping by moments") { check<luq>(); 
 TEST_CASE("floats of four bits as integers") { check<floats_of_four>(); }
 TEST_CASE("learnt steps") { check<learned>(); }
 TEST_CASE("kinds of distributions by channel") { check<daint8>(); }
+TEST_CASE("blocks of channels with scales of their own") { check<in_blocks>(); }
 TEST_CASE("radix 4 and a learnt clip") { check<ultra_low>(); }
 
 namespace {

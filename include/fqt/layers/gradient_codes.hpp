@@ -141,8 +141,13 @@ private:
             stream,
             c.first_sample + static_cast<std::uint32_t>(n), [&](int p, int b, auto u) __attribute__((always_inline)) {
                 const auto v = values.template load<Arch>(n, p, b);
+                auto* place = const_cast<std::byte*>(out.at(n, p, b));
                 const auto q = [&]() __attribute__((always_inline)) {
-                    if constexpr (by_channel) {
+                    if constexpr (traits::scales_blocks) {
+                        const float scale = Q::scale_of(v, grid);
+                        place[coded::code_bytes] = static_cast<std::byte>(static_cast<int>(scale));
+                        return Q::encode(v * floats<Arch>(1.0f / scale), grid, u);
+                    } else if constexpr (by_channel) {
                         const passes::lane_grid<Arch> g{floats<Arch>::load(steps + b * lanes),
                                                         floats<Arch>::load(inverses + b * lanes)};
                         return Q::encode(v, g, u);
@@ -151,8 +156,8 @@ private:
                     }
                 }
                 ();
-                simd::store_codes<traits::stored_bits, traits::stored_signed(true)>(
-                    const_cast<std::byte*>(out.at(n, p, b)), passes::clamped<Arch>(q, limits));
+                simd::store_codes<traits::stored_bits, traits::stored_signed(true)>(place,
+                                                                                    passes::clamped<Arch>(q, limits));
             });
     }
 

@@ -84,6 +84,7 @@ constexpr note format_of() {
         text.append(quantizer_traits<Q>::granularity::name);
         text.append(" ");
         text.append(quantizer_traits<Q>::rounding_name);
+        if (quantizer_traits<Q>::scales_blocks) text.append(", in blocks");
         if (is_rotated<Q>) text.append(", transformed");
         return text;
     }

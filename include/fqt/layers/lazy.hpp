@@ -85,8 +85,9 @@ struct codes {
     static constexpr bool is_signed = Signed;
     using quantizer = Q;
     using traits = quantizer_traits<Q>;
-    static constexpr std::size_t block_bytes =
+    static constexpr std::size_t code_bytes =
         is_real<Q> ? lanes * sizeof(float) : static_cast<std::size_t>(simd::code_bytes(traits::stored_bits));
+    static constexpr std::size_t block_bytes = code_bytes + traits::scales_blocks; // a byte for the scale
     static constexpr std::size_t sample_bytes =
         block_bytes * static_cast<std::size_t>(Shape.pixels() * blocks(Shape.channels));
 
@@ -102,13 +103,18 @@ struct codes {
     }
     template <class Arch>
     floats<Arch> load(int n, int p, int b) const {
-        return with_padding<Arch>(Q::decode(code<Arch>(n, p, b), *grid), b);
+        if constexpr (traits::scales_blocks) return integers<Arch>(n, p, b) * floats<Arch>(grid->step);
+        else return with_padding<Arch>(Q::decode(code<Arch>(n, p, b), *grid), b);
     }
     /// The integers that codes of a linear grid stand for.
     template <class Arch>
     floats<Arch> integers(int n, int p, int b) const {
-        return with_padding<Arch>(traits::integer(code<Arch>(n, p, b), *grid), b);
+        auto integer = traits::integer(code<Arch>(n, p, b), *grid);
+        if constexpr (traits::scales_blocks) integer = integer * floats<Arch>(scale(n, p, b));
+        return with_padding<Arch>(integer, b);
     }
+    /// By which a block's integers are multiplied, where blocks have scales.
+    float scale(int n, int p, int b) const { return static_cast<float>(std::to_integer<int>(at(n, p, b)[code_bytes])); }
     interval range(int) const { return {Signed ? -*greatest : 0.0f, *greatest}; }
 
 private:

@@ -127,6 +127,10 @@ private:
         if constexpr (requires { Q::rounding::name; }) return Q::rounding::name;
         else return "own rounding";
     }
+    static constexpr bool scales_blocks_of() {
+        if constexpr (requires { Q::scales_blocks; }) return Q::scales_blocks;
+        else return false;
+    }
     static constexpr int copies_of() {
         if constexpr (requires { Q::copies; }) return Q::copies;
         else return 1;
@@ -147,18 +151,20 @@ public:
     using granularity = decltype(granularity_of());
     using grid_type = decltype(Q::fit(interval{}, code_limits{}));
     using range = typename decltype(range_of())::type;
+    /// Whether each 16 channels have a scale of their own that multiplies their integers (block_scaled.hpp).
+    static constexpr bool scales_blocks = scales_blocks_of();
     /// Whether codes are not the integers that products multiply.
-    static constexpr bool has_integers = linear && requires(simd::f32x16<arch::generic> q, grid_type g) {
-        Q::integer(q, g);
-    };
+    static constexpr bool has_integers =
+        scales_blocks || (linear && requires(simd::f32x16<arch::generic> q, grid_type g) { Q::integer(q, g); });
 
     /// The least and greatest code of a tensor that can, or cannot, be negative.
     static constexpr code_limits limits(bool is_signed) {
         if constexpr (requires { Q::limits(is_signed); }) return Q::limits(is_signed);
         else return limits_of(bits, is_signed);
     }
+    /// That of a block of scale 1, where blocks have scales.
     static auto integer(auto q, const auto& g) {
-        if constexpr (has_integers) return Q::integer(q, g);
+        if constexpr (linear && requires { Q::integer(q, g); }) return Q::integer(q, g);
         else return q;
     }
     /// The largest magnitude of an integer.

@@ -3,7 +3,9 @@
 // A scheme names the format of every tensor that crosses a pass. Nothing else in the library decides a precision.
 
 #include <fqt/core/half.hpp>
+#include <fqt/quant/block_scaled.hpp>
 #include <fqt/quant/blocks.hpp>
+#include <fqt/quant/dorefa.hpp>
 #include <fqt/quant/hadamard.hpp>
 #include <fqt/quant/quantizer.hpp>
 
@@ -70,6 +72,14 @@ struct scheme {
         !is_rotated<Weight> && !is_rotated<Activation> && !is_rotated<WeightGradient>,
         "fqt: hadamard<quantizer> is for scheme.input_gradient alone, whose product sums over output channels; "
         "give scheme.weight_gradient the quantizer by itself");
+    static_assert(
+        !quantizer_traits<Weight>::scales_blocks && !quantizer_traits<Activation>::scales_blocks,
+        "fqt: block_scaled<quantizer> is for gradients; give scheme.weight and scheme.activation the quantizer "
+        "by itself");
+    static_assert(
+        !quantizer_traits<WeightGradient>::scales_blocks || !has_granularity<WeightGradient, per_channel>,
+        "fqt: scheme.weight_gradient is block_scaled and per channel, two scales for one value; use per_sample or "
+        "per_tensor");
     static_assert(has_granularity<Activation, per_tensor> || is_blocked<Activation>,
                   "fqt: scheme.activation has several grids, which do not factor out of the products; use per_tensor");
     static_assert(quantizer_traits<InputGradient>::copies == 1 && quantizer_traits<Weight>::copies == 1
@@ -108,6 +118,14 @@ inline constexpr scheme<symmetric<8, nearest, per_channel>, symmetric<8>, symmet
 inline constexpr auto w8a8g8 = w8a8_gradient<8>;
 inline constexpr auto w8a8g4 = w8a8_gradient<4>;
 inline constexpr auto w8a8g2 = w8a8_gradient<2>;
+
+/// 8-bit weights and activations; into dX gradients of 2 bits, four levels without zero and a scale for each 16
+/// channels, transformed by H before; into dW 8 bits. Layers between the first and the last need output channels in
+/// multiples of 16.
+inline constexpr scheme<symmetric<8, nearest, per_channel>, symmetric<8>,
+                        hadamard<block_scaled<dorefa_levels<2, stochastic, per_sample>>>,
+                        symmetric<8, stochastic, per_sample>, binary16, bfloat16, binary16, edges_of<w8a8g8>>
+    w8a8g2_blocks{};
 
 // ---- a scheme at a place in the network ----
 
