@@ -28,8 +28,8 @@ SEEDS = [1, 2, 3]
 RATES = [0.1, 0.2, 0.4]
 # Tier 1. The first two have float gradients, so no rectifier has anything to do there.
 FLOAT_ROWS = ["fp32", "w8a8"]
-ROWS = ["tensor8", "tensor4", "tensor2", "w8a8g4", "w8a8g2", "luq4", "luq2"]
-PARTS = ["sample3", "tensor3", "split4", "split2", "clipped3", "clipped2"]
+ROWS = ["tensor8", "tensor4", "tensor2", "w8a8g4", "w8a8g2", "luq4", "luq2", "split2", "blocks2"]
+PARTS = ["sample3", "tensor3", "split4", "clipped3", "clipped2"]
 FORM_ROWS = ["tensor4", "tensor2"]
 FORMS = ["gain_energy", "gain_hinge", "gain_crest", "gain_crest-quantized", "even_gains-quantized",
          "unit_gain-through_sigma"]

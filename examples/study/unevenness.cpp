@@ -4,7 +4,8 @@
 // would add to them, omega = E |h^ - h|^2 / |h|^2, if
 //   channels were even   every channel had the same rms: the most that a rectifier of gains can reach
 //   samples were even    every sample had the same rms, which is what a grid a sample makes of it
-// and where grids end at a multiple of the rms: then what is clipped is an error, too.
+// and where grids end at a multiple of the rms: then what is clipped is an error, too. The last row is block_scaled
+// behind hadamard: 2^B levels without zero, and a scale for each 16 channels of a pixel.
 // Over layers noise multiplies (docs/theory.md), so the table has the geometric mean of 1 + omega over the layers.
 // Usage: unevenness <folder of CIFAR-10, or "generated"> [epochs, 3 unless given; 0: at the first weights]
 
@@ -97,6 +98,38 @@ double noise_by_sample(const tensor& t, int high, double multiple) {
     return sum / power;
 }
 
+/// The same with 16 channels of a pixel rotated and scaled (block_scaled.hpp), 2^Bits levels, one unit a sample.
+template <int Bits>
+double noise_in_blocks(const tensor& t) {
+    using quantizer = fqt::block_scaled<fqt::dorefa_levels<Bits, fqt::stochastic, fqt::per_sample>>;
+    using lanes16 = fqt::floats<fqt::arch::best>;
+    double sum = 0, power = 0;
+    for (int n = 0; n < t.samples; ++n) {
+        std::vector<float> rotated;
+        for (int p = 0; p < t.pixels; ++p)
+            for (int first = 0; first < t.channels; first += 16) {
+                float v[16]{};
+                for (int i = 0; i < 16 && first + i < t.channels; ++i)
+                    v[i] = static_cast<float>(t.values[t.at(n, first + i, p)]);
+                fqt::hadamard16(v);
+                rotated.insert(rotated.end(), v, v + 16);
+            }
+        float most = 0;
+        for (const float v : rotated) most = std::max(most, std::abs(v));
+        const auto grid = quantizer::fit({-most, most}, quantizer::limits(true));
+        for (std::size_t first = 0; first < rotated.size(); first += 16) {
+            const float scale = quantizer::scale_of(lanes16::load(rotated.data() + first), grid);
+            const double gap = 2 * double{grid.step} * double{scale};
+            for (std::size_t i = first; i < first + 16; ++i) {
+                const double place = double{rotated[i]} / gap + 0.5, share = place - std::floor(place);
+                sum += gap * gap * share * (1 - share);
+                power += double{rotated[i]} * double{rotated[i]};
+            }
+        }
+    }
+    return sum / power;
+}
+
 void print(const std::vector<tensor>& tensors) {
     struct row {
         const char* name;
@@ -129,6 +162,13 @@ void print(const std::vector<tensor>& tensors) {
         }
         std::printf("\n");
     }
+    std::printf("| 16 channels rotated, each 16 scaled | - |"); // integers of 2^8 levels fit no byte
+    for (const auto omega : {noise_in_blocks<4>, noise_in_blocks<3>, noise_in_blocks<2>}) {
+        double logs = 0;
+        for (const tensor& t : tensors) logs += std::log1p(omega(t));
+        std::printf(" %.4g |", std::exp(logs / static_cast<double>(tensors.size())));
+    }
+    std::printf("\n");
 }
 
 int run(int argc, char** argv) {
