@@ -41,8 +41,7 @@ inline float whole_scale(float wanted, float most) {
 /// have 2. Blocks smaller than the sample's largest by more than the greatest scale (32 for integers up to 3) share
 /// scale 1.
 /// Shared scales are those of block floating point and of MX's microexponents (Rouhani et al., ISCA 2023), which are
-/// powers of two; those between let blocks
-/// end at two thirds of their grid or beyond.
+/// powers of two; with those between, all but the smallest blocks fill two thirds of their grid.
 /// Four levels without zero, dorefa_levels<2>, waste little where blocks are alike, which hadamard<...> makes of them:
 /// w8a8g2_blocks (scheme.hpp). Without it zeros are frequent, and symmetric<2> may do better.
 template <class Quantizer>
