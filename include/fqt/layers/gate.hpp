@@ -1,8 +1,8 @@
 #pragma once
 // SPDX-License-Identifier: BSD-3-Clause
 // Gates y = x * body(x), the body giving one number for each channel of a sample: squeeze-and-excitation (Hu, Shen, Sun
-// 2018). x is stored as codes, which body and gate read. The product is lazy, like a residual's sum; the body's backward
-// pass begins with the gate's gradient, the sum over pixels of g x, in floats and in one order.
+// 2018). x is stored as codes, which body and gate read. The product is lazy, like a residual's sum; the body's
+// backward pass begins with the gate's gradient, the sum over pixels of g x, in floats and in one order.
 
 #include <fqt/layers/activations.hpp>
 #include <fqt/layers/chain.hpp>
