@@ -2,8 +2,9 @@
 // Why a grid a tensor is noisy, and what could help: trains ResNet-20 with 4-bit gradients on CIFAR-10, takes the
 // gradients h of all products of one batch before they are quantized, and computes the noise that stochastic rounding
 // would add to them, omega = E |h^ - h|^2 / |h|^2, if
-//   channels were even   every channel had the same rms: the most that a rectifier of gains can reach
-//   samples were even    every sample had the same rms, which is what a grid a sample makes of it
+//   channels were even   every channel had the same rms, at which a rectifier of gains aims
+//   samples were even    every sample had the same rms, much as a grid a sample makes them
+//   pixels were even     every pixel of every sample had the same rms over its channels
 // and where grids end at a multiple of the rms: then what is clipped is an error, too. The last row is block_scaled
 // behind hadamard: 2^B levels without zero, and a scale for each 16 channels of a pixel.
 // Over layers noise multiplies (docs/theory.md), so the table has the geometric mean of 1 + omega over the layers.
@@ -53,14 +54,14 @@ double mean_square(const std::vector<double>& v) {
     return sum / static_cast<double>(v.size());
 }
 
-/// Divides each group of values by its rms; group(n, c) numbers them.
-tensor evened(tensor t, int groups, const std::function<int(int, int)>& group) {
+/// Divides each group of values by its rms; group(n, c, p) numbers them.
+tensor evened(tensor t, int groups, const std::function<int(int, int, int)>& group) {
     std::vector<double> squares(static_cast<std::size_t>(groups));
     const auto each = [&](auto&& visit) {
         for (int n = 0; n < t.samples; ++n)
             for (int c = 0; c < t.channels; ++c)
                 for (int p = 0; p < t.pixels; ++p)
-                    visit(t.values[t.at(n, c, p)], squares[static_cast<std::size_t>(group(n, c))]);
+                    visit(t.values[t.at(n, c, p)], squares[static_cast<std::size_t>(group(n, c, p))]);
     };
     each([](double v, double& sum) { sum += v * v; });
     each([](double& v, double sum) { v = sum > 0 ? v / std::sqrt(sum) : 0; });
@@ -135,8 +136,11 @@ void print(const std::vector<tensor>& tensors) {
         const char* name;
         std::function<double(const tensor&, int)> omega;
     };
-    const auto even_channels = [](const tensor& t) { return evened(t, t.channels, [](int, int c) { return c; }); };
-    const auto even_samples = [](const tensor& t) { return evened(t, t.samples, [](int n, int) { return n; }); };
+    const auto even_channels = [](const tensor& t) { return evened(t, t.channels, [](int, int c, int) { return c; }); };
+    const auto even_samples = [](const tensor& t) { return evened(t, t.samples, [](int n, int, int) { return n; }); };
+    const auto even_pixels = [](const tensor& t) {
+        return evened(t, t.samples * t.pixels, [&](int n, int, int p) { return n * t.pixels + p; });
+    };
     const row rows[] = {
         {"a grid a tensor", [](const tensor& t, int q) { return noise(t.values, q, 0); }},
         {"a grid a tensor, channels even",
@@ -144,6 +148,7 @@ void print(const std::vector<tensor>& tensors) {
         {"a grid a tensor, samples even", [&](const tensor& t, int q) { return noise(even_samples(t).values, q, 0); }},
         {"a grid a tensor, both even",
          [&](const tensor& t, int q) { return noise(even_channels(even_samples(t)).values, q, 0); }},
+        {"a grid a tensor, pixels even", [&](const tensor& t, int q) { return noise(even_pixels(t).values, q, 0); }},
         {"a grid a tensor, clipped at 2.5 rms", [](const tensor& t, int q) { return noise(t.values, q, 2.5); }},
         {"a grid a sample", [](const tensor& t, int q) { return noise_by_sample(t, q, 0); }},
         {"a grid a sample, channels even",
@@ -176,7 +181,11 @@ int run(int argc, char** argv) {
         std::fprintf(stderr, "usage: unevenness <folder of CIFAR-10, or \"generated\"> [epochs]\n");
         return 2;
     }
-    const int epochs = argc > 2 ? std::atoi(argv[2]) : 3;
+    char* end = nullptr;
+    const long epochs_asked = argc > 2 ? std::strtol(argv[2], &end, 10) : 3;
+    if (epochs_asked < 0 || epochs_asked > 1000 || (end && (*end || end == argv[2])))
+        fqt::fail("'%s' is no number of epochs; give 0 to 1000", argv[2]);
+    const int epochs = static_cast<int>(epochs_asked);
     constexpr int batch = 128;
     const fqt::train_and_test sets = argv[1] == std::string("generated")
         ? fqt::split(fqt::generated_images(10, {3, 32, 32}, 300, fqt::seed{7}), 200)

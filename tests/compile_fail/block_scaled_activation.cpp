@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Scales of blocks where several channels would have to share one.
-// expect: fqt: block_scaled<quantizer> is for gradients; give scheme.weight and scheme.activation the quantizer by
-// itself
+// expect: fqt: block_scaled<quantizer> is for gradients; give scheme.weight and scheme.activation the
 #include <fqt/quant/scheme.hpp>
 
 using plain = fqt::symmetric<4>;

@@ -3,10 +3,10 @@
 #include <fqt/core/random.hpp>
 #include <fqt/quant/block_scaled.hpp>
 #include <fqt/quant/dorefa.hpp>
+#include <fqt/quant/power_of_two.hpp>
 
 #include <doctest/doctest.h>
 
-#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -46,8 +46,8 @@ std::vector<float> integers(const std::vector<float>& v, const auto& grid, std::
 
 template <class F>
 void for_every(F&& f) {
-    f(four_levels<2>{}), f(four_levels<3>{}), f(symmetric<2>{}), f(symmetric<3>{}), f(symmetric<4>{}),
-        f(symmetric<8>{});
+    f(four_levels<2>{}), f(four_levels<3>{}), f(symmetric<2>{}), f(symmetric<3>{}), f(symmetric<4>{});
+    f(symmetric<8>{}), f(fqt::block_scaled<fqt::power_of_two<4, fqt::stochastic, fqt::per_sample>>{});
 }
 
 } // namespace
@@ -67,20 +67,20 @@ TEST_CASE("integers reach as far as a byte allows, and no block is clipped") {
     for_every([]<class Q>(Q) {
         constexpr fqt::code_limits limits = fqt::quantizer_traits<Q>::limits(true);
         const auto grid = Q::fit({-8, 8}, limits);
-        CHECK(Q::greatest(limits) * grid.most <= 127);
-        CHECK(Q::greatest(limits) * 2 * grid.most > 84); // the series leaves a third at most
+        CHECK(Q::greatest * Q::greatest_scale <= 127);
+        CHECK(Q::greatest * 2 * Q::greatest_scale > 127); // no scale is left out
         for (std::uint32_t n = 0; n < 300; ++n) {
             const float most = 8 * std::exp2(-static_cast<float>(n) / 40);
             const std::vector<float> v = block(most, n);
             float scale = 0;
             const std::vector<float> got = integers<Q>(v, grid, n, &scale);
-            const double gap = 2 * 8.0 / double{grid.most} * double{scale} / double{Q::greatest(limits)};
+            const double gap = 2 * double{grid.step} * double{scale};
             for (std::size_t i = 0; i < 16; ++i) {
                 CHECK(std::abs(got[i]) <= 127);
                 CHECK(std::abs(double{got[i]} * double{grid.step} - double{v[i]}) < gap * 1.0001);
             }
             // No coarser than it must be.
-            if (scale > 2) CHECK(most > 8 / grid.most * scale * 0.66f);
+            if (scale > 2) CHECK(most > 8.0f / Q::greatest_scale * scale * 0.66f);
         }
     });
 }
@@ -92,14 +92,14 @@ TEST_CASE("rounding a block is unbiased") {
             const std::vector<float> v = block(most, 3);
             std::vector<double> sum(16);
             constexpr int draws = 4000;
+            float scale = 0;
             for (std::uint32_t d = 0; d < draws; ++d) {
-                const std::vector<float> got = integers<Q>(v, grid, d);
+                const std::vector<float> got = integers<Q>(v, grid, d, &scale);
                 for (std::size_t i = 0; i < 16; ++i) sum[i] += double{got[i]} * double{grid.step};
             }
-            // A gap between levels is at most twice the block's magnitude, or twice that of scale 1.
-            const double gap = 2 * std::max(1.5 * double{most}, 8.0 / double{grid.most});
-            for (std::size_t i = 0; i < 16; ++i)
-                CHECK(std::abs(sum[i] / draws - double{v[i]}) < 4 * gap / 2 / std::sqrt(double{draws}));
+            // Levels are at most two steps apart, so the deviation of one rounding is a step at most.
+            const double deviation = double{grid.step} * double{scale} / std::sqrt(double{draws});
+            for (std::size_t i = 0; i < 16; ++i) CHECK(std::abs(sum[i] / draws - double{v[i]}) < 4 * deviation);
         }
     });
 }

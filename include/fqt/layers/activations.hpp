@@ -25,19 +25,6 @@ struct leaky_relu_spec : pointwise<leaky_relu_spec<Slope>> {
     static auto backward(auto x, auto g) { return where(x > 0.0f, g, g * Slope); }
 };
 
-/// y = x min(max(x + 3, 0), 6) / 6 (Howard et al. 2019, section 5.2 of MobileNetV3). Not monotonic, so its range is
-/// measured in a pass of its own.
-struct hard_swish_spec : pointwise<hard_swish_spec> {
-    static constexpr const char* name = "hard_swish";
-    static auto forward(auto x) {
-        using lanes_type = decltype(x);
-        return x * (min(max(x + 3.0f, lanes_type(0.0f)), lanes_type(6.0f)) * (1.0f / 6));
-    }
-    static auto backward(auto x, auto g) {
-        return where(x > 3.0f, g, where(x > -3.0f, g * fma(x, decltype(x)(1.0f / 3), decltype(x)(0.5f)), 0.0f));
-    }
-};
-
 /// y = min(max(x + 3, 0), 6) / 6, from 0 to 1 (Howard et al. 2019, section 5.2): a sigmoid of three lines, for gates.
 struct hard_sigmoid_spec : pointwise<hard_sigmoid_spec> {
     static constexpr const char* name = "hard_sigmoid";
@@ -47,6 +34,16 @@ struct hard_sigmoid_spec : pointwise<hard_sigmoid_spec> {
         return min(max(x + 3.0f, lanes_type(0.0f)), lanes_type(6.0f)) * (1.0f / 6);
     }
     static auto backward(auto x, auto g) { return where(x > -3.0f, where(x < 3.0f, g * (1.0f / 6), 0.0f), 0.0f); }
+};
+
+/// y = x min(max(x + 3, 0), 6) / 6 (Howard et al. 2019, section 5.2 of MobileNetV3). Not monotonic, so its range is
+/// measured in a pass of its own.
+struct hard_swish_spec : pointwise<hard_swish_spec> {
+    static constexpr const char* name = "hard_swish";
+    static auto forward(auto x) { return x * hard_sigmoid_spec::forward(x); }
+    static auto backward(auto x, auto g) {
+        return where(x > 3.0f, g, where(x > -3.0f, g * fma(x, decltype(x)(1.0f / 3), decltype(x)(0.5f)), 0.0f));
+    }
 };
 
 namespace layers {

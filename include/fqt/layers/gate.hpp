@@ -6,50 +6,41 @@
 
 #include <fqt/layers/activations.hpp>
 #include <fqt/layers/chain.hpp>
+#include <fqt/layers/cheap_gradient.hpp>
 #include <fqt/layers/conv.hpp>
 #include <fqt/layers/keeps_input.hpp>
 #include <fqt/layers/pool.hpp>
-#include <fqt/layers/residual.hpp>
 
 #include <algorithm>
-#include <bit>
 #include <cstdio>
 
 namespace fqt {
 
-/// x times its gate; the gate's values lie in memory, its type knows their range.
-template <class X, class Gate>
-struct gated {
+/// x, or a gradient, times the values of a gate: samples x padded channels.
+template <class X>
+struct times_gate {
     static constexpr shape dims = X::dims;
-    static constexpr bool nonnegative = X::nonnegative && Gate::nonnegative, learns = true;
     static constexpr unsigned slots = X::slots;
     X x;
-    Gate gate;
-    const float* values; // samples x padded channels
-
-    template <class Arch>
-    floats<Arch> load(int n, int p, int b) const {
-        return x.template load<Arch>(n, p, b) * floats<Arch>::load(values + offset_of(Gate::dims, n, 0, b));
-    }
-    interval range(int c) const requires(has_range<X>&& has_range<Gate>) {
-        const interval u = x.range(c), v = gate.range(c);
-        const float ends[] = {u.low * v.low, u.low * v.high, u.high * v.low, u.high * v.high};
-        return {*std::min_element(ends, ends + 4), *std::max_element(ends, ends + 4)};
-    }
-};
-
-/// g times a gate's values: what the gradient by y gives to that by x, the gate held still.
-template <class G>
-struct gated_gradient {
-    static constexpr shape dims = G::dims;
-    static constexpr unsigned slots = G::slots;
-    G g;
     const float* values;
 
     template <class Arch>
     floats<Arch> load(int n, int p, int b) const {
         constexpr shape gate{dims.channels, 1, 1};
-        return g.template load<Arch>(n, p, b) * floats<Arch>::load(values + offset_of(gate, n, 0, b));
+        return x.template load<Arch>(n, p, b) * floats<Arch>::load(values + offset_of(gate, n, 0, b));
+    }
+};
+
+/// The output: besides the gate's values, what made them, which knows their range.
+template <class X, class Gate>
+struct gated : times_gate<X> {
+    static constexpr bool nonnegative = X::nonnegative && Gate::nonnegative, learns = true;
+    Gate gate;
+
+    interval range(int c) const requires(has_range<X>&& has_range<Gate>) {
+        const interval u = this->x.range(c), v = gate.range(c);
+        const float ends[] = {u.low * v.low, u.low * v.high, u.high * v.low, u.high * v.high};
+        return {*std::min_element(ends, ends + 4), *std::max_element(ends, ends + 4)};
     }
 };
 
@@ -78,7 +69,7 @@ struct gate_spec : spec {
 
         template <class X, class Gate>
         constexpr auto product_of(const X& x, const Gate& gate) const {
-            return gated<X, Gate>{x, gate, gate_};
+            return gated<X, Gate>{{x, gate_}, gate};
         }
 
     public:
@@ -138,14 +129,8 @@ struct gate_spec : spec {
         /// dx = g gate + (the body's backward pass of dgate), dgate[n][c] = sum over pixels of g[n][c] x[n][c].
         template <unsigned Held, class X, class G, class Plus>
         auto backward(const context& c, const X& x, const G& g, const Plus& plus) {
-            if constexpr (is_cheap<G>) {
-                return backward_through_input<Held>(c, x, g, plus);
-            } else {
-                constexpr int slot = std::countr_one(Held | G::slots | Plus::slots);
-                auto* place = reinterpret_cast<gradient_type*>(c.slot(slot));
-                passes::store<Arch>(c, g, place);
-                return backward_through_input<Held>(c, x, stored_gradient<In, gradient_type, slot>{place}, plus);
-            }
+            return with_cheap_gradient<Arch, gradient_type, Held | Plus::slots>(
+                c, g, [&](const auto& cheap) { return backward_through_input<Held>(c, x, cheap, plus); });
         }
         template <class F, class X>
         auto describe(F&& f, const X& x) {
@@ -179,7 +164,7 @@ struct gate_spec : spec {
                 }
             });
             const stored_values<gate_shape, float> by_gate{gate_gradient_, nullptr};
-            return body_.template backward<Held>(c, s, by_gate, add(gated_gradient<G>{g, gate_}, plus));
+            return body_.template backward<Held>(c, s, by_gate, add(times_gate<G>{g, gate_}, plus));
         }
     };
 };

@@ -4,10 +4,10 @@
 // that encodes it for the next product, together with whatever pointwise layers follow. In the backward pass the
 // shortcut's gradient is an operand of the last store of the body's.
 
+#include <fqt/layers/cheap_gradient.hpp>
 #include <fqt/layers/layer.hpp>
 #include <fqt/layers/stored_input.hpp>
 
-#include <bit>
 #include <cstdio>
 
 namespace fqt {
@@ -119,16 +119,6 @@ struct pad_shortcut_spec : spec {
         }
     };
 };
-
-// A gradient that is cheap enough to be evaluated by body and shortcut both: stored, or one rule on stored values.
-template <class G>
-inline constexpr bool is_cheap = false;
-template <shape S, class T, int Slot>
-inline constexpr bool is_cheap<stored_gradient<S, T, Slot>> = true;
-template <shape S>
-inline constexpr bool is_cheap<plain<S>> = true;
-template <class Rule, class X, class G>
-inline constexpr bool is_cheap<mapped_gradient<Rule, X, G>> = is_cheap<G>;
 
 template <layer_spec Body, layer_spec Shortcut>
 struct residual_spec : spec {
@@ -255,14 +245,8 @@ struct residual_spec : spec {
         }
         template <unsigned Held, class X, class G, class Plus>
         auto backward(const context& c, const X& x, const G& g, const Plus& plus) {
-            if constexpr (is_cheap<G>) {
-                return backward_through_codes<Held>(c, x, g, plus);
-            } else {
-                constexpr int slot = std::countr_one(Held | G::slots | Plus::slots);
-                auto* place = reinterpret_cast<gradient_type*>(c.slot(slot));
-                passes::store<Arch>(c, g, place);
-                return backward_through_codes<Held>(c, x, stored_gradient<G::dims, gradient_type, slot>{place}, plus);
-            }
+            return with_cheap_gradient<Arch, gradient_type, Held | Plus::slots>(
+                c, g, [&](const auto& cheap) { return backward_through_codes<Held>(c, x, cheap, plus); });
         }
         template <class F, class X>
         auto describe(F&& f, const X& x) {

@@ -3,21 +3,16 @@
 // Gradients whose blocks of 16 channels have scales of their own, and that integer products can multiply all the same:
 // a block's scale is a whole number, so code times scale is an integer that fits a byte.
 
+#include <fqt/quant/dorefa.hpp>
+#include <fqt/quant/hadamard.hpp>
 #include <fqt/quant/quantizer.hpp>
 
 #include <cmath>
-#include <type_traits>
+#include <concepts>
 
 namespace fqt {
 
 namespace detail {
-
-/// The grid of the wrapped quantizer for blocks of scale 1, 1 / the magnitude at which they end, and the greatest
-/// scale.
-template <class Grid>
-struct block_grid : Grid {
-    float end_inverse{}, most{};
-};
 
 /// The least of 1, 2, 3, 4, 6, 8, 12, ... (powers of two and half as much again) that is at least `wanted`, up to
 /// `most`, which is one of them.
@@ -29,6 +24,23 @@ inline float whole_scale(float wanted, float most) {
     const float power = std::ldexp(1.0f, exponent - 1);
     const float scale = half == 0.5f ? power : half <= 0.75f ? 1.5f * power : 2 * power;
     return scale == 1.5f ? 2.0f : scale;
+}
+
+/// The greatest of them up to `limit`, at least 1.
+constexpr int whole_scale_below(int limit) {
+    int power = 1;
+    while (2 * power <= limit) power *= 2;
+    return power > 1 && power / 2 * 3 <= limit ? power / 2 * 3 : power;
+}
+
+/// The greatest integer of a linear grid that is even about zero; 0 where a grid is not, or is not known to be.
+template <class Q>
+constexpr int greatest_of() {
+    using traits = quantizer_traits<Q>;
+    if constexpr (!traits::linear) return 0;
+    else if constexpr (std::same_as<typename traits::grid_type, dorefa_grid>) return Q::intervals; // 2 q + 1
+    else if constexpr (traits::has_integers) return 0;
+    else return traits::limits(true).high;
 }
 
 } // namespace detail
@@ -46,31 +58,23 @@ inline float whole_scale(float wanted, float most) {
 /// w8a8g2_blocks (scheme.hpp). Without it zeros are frequent, and symmetric<2> may do better.
 template <class Quantizer>
 struct block_scaled : Quantizer {
-    static_assert(quantizer_traits<Quantizer>::linear,
-                  "fqt: block_scaled<quantizer> multiplies integers, so it needs a linear grid, such as symmetric or "
-                  "dorefa_levels");
+    static_assert(detail::greatest_of<Quantizer>() > 0,
+                  "fqt: block_scaled<quantizer> multiplies integers that are even about zero; give it symmetric, "
+                  "power_of_two or dorefa_levels to 7 bits");
+    static_assert(!is_rotated<Quantizer>,
+                  "fqt: block_scaled<hadamard<quantizer>> would not transform; write "
+                  "hadamard<block_scaled<quantizer>>");
     static constexpr bool scales_blocks = true;
-
-    /// The greatest magnitude of an integer that a code of the wrapped quantizer stands for, from the step of a grid
-    /// that ends at 1.
-    static float greatest(code_limits limits) { return std::rint(1.0f / Quantizer::fit({-1, 1}, limits).step); }
-    /// The largest scale of the series with which integers stay within 127.
-    static float greatest_scale(code_limits limits) {
-        const float most = std::floor(127.0f / greatest(limits));
-        float scale = 1;
-        for (float next = 2; next <= most; next *= 2) scale = 1.5f * next <= most && next > 1 ? 1.5f * next : next;
-        return scale;
-    }
+    /// The greatest integer of scale 1, and the greatest scale with which integers stay within 127.
+    static constexpr int greatest = detail::greatest_of<Quantizer>();
+    static constexpr int greatest_scale = detail::whole_scale_below(127 / greatest);
 
     static auto fit(interval range, code_limits limits) {
-        const float most = greatest_scale(limits);
-        const auto unit = Quantizer::fit({range.low / most, range.high / most}, limits);
-        return detail::block_grid<std::remove_const_t<decltype(unit)>>{unit, grid_of(range.magnitude() / most).inverse,
-                                                                       most};
+        return Quantizer::fit({range.low / greatest_scale, range.high / greatest_scale}, limits);
     }
     /// The scale of a block of values.
     static float scale_of(auto v, const auto& g) {
-        return detail::whole_scale(reduce_max(abs(v)) * g.end_inverse, g.most);
+        return detail::whole_scale(reduce_max(abs(v)) / (g.step * greatest), greatest_scale);
     }
 };
 
