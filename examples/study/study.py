@@ -26,10 +26,10 @@ NETWORK = "resnet20"
 TEST_EPOCHS, TUNE_EPOCHS, HELD_OUT, TUNE_SEED = 15, 3, 5000, 101
 SEEDS = [1, 2, 3]
 RATES = [0.1, 0.2, 0.4]
-# Tier 1. The first two have float gradients, so no rectifier has anything to do there.
-FLOAT_ROWS = ["fp32", "w8a8"]
-ROWS = ["tensor8", "tensor4", "tensor2", "w8a8g4", "w8a8g2", "luq4", "luq2", "split2", "blocks2"]
-PARTS = ["sample3", "tensor3", "split4", "clipped3", "clipped2"]
+# Tier 1. The first four have no rectifier: float gradients, and blocks that leave it nothing to do.
+PLAIN_ROWS = ["fp32", "w8a8", "blocks4", "blocks3"]
+ROWS = ["tensor8", "tensor4", "tensor2", "w8a8g4", "w8a8g2", "luq4", "luq2", "blocks2"]
+PARTS = ["sample3", "tensor3", "split4", "split2", "clipped3", "clipped2", "blocks2-8"]
 FORM_ROWS = ["tensor4", "tensor2"]
 FORMS = ["gain_energy", "gain_hinge", "gain_crest", "gain_crest-quantized", "even_gains-quantized",
          "unit_gain-through_sigma"]
@@ -111,7 +111,7 @@ def weight_runs(results, scheme):
 def runs_of(stage, results):
     """The runs of a stage, as far as earlier results say what they are."""
     if stage == "rates":
-        for scheme in FLOAT_ROWS + ROWS:
+        for scheme in PLAIN_ROWS + ROWS:
             yield from sum(rate_runs(scheme), [])
     elif stage == "forms":
         for scheme in FORM_ROWS:
@@ -122,7 +122,7 @@ def runs_of(stage, results):
         for scheme in ROWS:
             yield from sum(weight_runs(results, scheme) or [], [])
     elif stage == "test":
-        for seed, scheme in itertools.product(SEEDS, FLOAT_ROWS + ROWS):
+        for seed, scheme in itertools.product(SEEDS, PLAIN_ROWS + ROWS):
             if (rate := best_rate(results, scheme)) is None:
                 continue
             yield run_of("test", scheme, rate=rate, seed=seed)
@@ -132,7 +132,8 @@ def runs_of(stage, results):
     elif stage == "parts":
         # Not tuned one by one: the rate of the row that each is a change of.
         for scheme in PARTS:
-            like = "tensor4" if scheme.startswith("tensor") else "w8a8g2" if scheme.endswith("2") else "w8a8g4"
+            like = ("tensor4" if scheme.startswith("tensor") else "blocks2" if scheme.startswith("blocks")
+                    else "w8a8g2" if scheme.endswith("2") else "w8a8g4")
             if (rate := best_rate(results, like)) is not None:
                 yield run_of("parts", scheme, rate=rate)
         for scheme in FORM_ROWS:

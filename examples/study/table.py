@@ -24,7 +24,10 @@ NAMES = {
     "luq2": ("logarithmic (LUQ), a grid a tensor", "2", 3),
     "split4": ("linear, a grid a sample, 8 bits into dW", "4 / 8", "15 / 255"),
     "split2": ("linear, a grid a sample, 8 bits into dW", "2 / 8", "3 / 255"),
-    "blocks2": ("four levels, 16 channels rotated and scaled, 8 bits into dW", "2 / 8", "4 / 255"),
+    "blocks4": ("16 channels rotated and scaled", "4", 16),
+    "blocks3": ("16 channels rotated and scaled", "3", 8),
+    "blocks2": ("16 channels rotated and scaled", "2", 4),
+    "blocks2-8": ("16 channels rotated and scaled, 8 bits into dW", "2 / 8", "4 / 255"),
     "clipped3": ("linear, a grid a sample clipped at 3 rms, 8 bits into dW", "3 / 8", "7 / 255"),
     "clipped2": ("linear, a grid a sample clipped at 2.5 rms, 8 bits into dW", "2 / 8", "3 / 255"),
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // A layer whose output channels do not fill blocks of 16, transformed.
-// expect: fqt: scheme.input_gradient is hadamard<quantizer>, which takes output channels (of each group) in multiples
-// of 16 expect: give this layer another scheme: with<scheme>(layer)
+// expect: fqt: scheme.input_gradient or scheme.weight_gradient is hadamard<quantizer>, which takes output channels
+// expect: give this layer another scheme: with<scheme>(layer)
 #include <fqt/network/network.hpp>
 
 using namespace fqt::layers;

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The Hadamard transform before dX: by itself, and input gradients of one layer against doubles of its weights and h.
+// The Hadamard transform before dX and dW: by itself, and gradients of one layer against those in floats.
+#include <fqt/quant/mean_of.hpp>
+
 #include <doctest/doctest.h>
 
+#include "support/archs.hpp"
 #include "support/training.hpp"
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -14,15 +18,16 @@ using numbers = std::vector<float>;
 
 std::size_t at(int i) { return static_cast<std::size_t>(i); }
 
-template <class Q, class Weight = symmetric<8, nearest, fqt::per_channel>>
-constexpr fqt::scheme<Weight, symmetric<8>, Q, real, float, float, float, fqt::uniform_edges> scheme_of{};
+template <class Q, class Weight = symmetric<8, nearest, fqt::per_channel>, class IntoDw = real>
+constexpr fqt::scheme<Weight, symmetric<8>, Q, IntoDw, float, float, float, fqt::uniform_edges> scheme_of{};
 template <int Bits>
 using own = symmetric<Bits, stochastic, fqt::per_sample>;
 
 // Only the second layer has an input gradient, and its h is what the test says.
-constexpr auto net = input<3, 5, 4> | conv<8, window{1, 1, 0}> | conv<32, window{3, 2, 1}>;
+constexpr auto net = input<3, 5, 4> | with<scheme_of<real>>(conv<8, window{1, 1, 0}>) | conv<32, window{3, 2, 1}>;
 constexpr fqt::shape in{8, 5, 4}, out{32, 3, 2};
-constexpr auto grouped = input<3, 5, 4> | conv<8, window{1, 1, 0}> | conv<32, window{3, 2, 1, 2}>;
+constexpr auto grouped =
+    input<3, 5, 4> | with<scheme_of<real>>(conv<8, window{1, 1, 0}>) | conv<32, window{3, 2, 1, 2}>;
 constexpr int samples = 6;
 
 numbers random_numbers(int count, std::uint32_t stream) {
@@ -40,9 +45,12 @@ numbers gradient(float outlier) {
     return h;
 }
 
-/// dX of the second layer; `skip` leaves out what channel 5 of h gives to it, whose weights are then 0.
+/// dX of the second layer, and dW; `skip` leaves out what channel 5 of h gives to dX, whose weights are then 0.
+struct both {
+    numbers dx, dw;
+};
 template <const auto& Net, const auto& Scheme>
-numbers input_gradient(const numbers& h, int threads = 1, bool skip = false) {
+both gradients(const numbers& h, int threads = 1, bool skip = false) {
     fqt::network<Net, Scheme> network(fqt::seed{2}, {.batch = samples, .threads = threads});
     const std::span<float> weights = network.parameter("2.weight").value;
     const std::size_t row = weights.size() / at(out.channels);
@@ -57,7 +65,12 @@ numbers input_gradient(const numbers& h, int threads = 1, bool skip = false) {
     network.observe(watch);
     network.forward(random_numbers(samples * 3 * in.pixels(), 2), samples);
     network.backward(h);
-    return dx;
+    const std::span<const float> dw = network.parameter("2.weight").gradient;
+    return {dx, {dw.begin(), dw.end()}};
+}
+template <const auto& Net, const auto& Scheme>
+numbers input_gradient(const numbers& h, int threads = 1, bool skip = false) {
+    return gradients<Net, Scheme>(h, threads, skip).dx;
 }
 
 double relative_distance(const numbers& a, const numbers& b) {
@@ -81,6 +94,26 @@ TEST_CASE("the transform of 16 values is orthonormal and its own inverse") {
         fqt::hadamard16(v);
         for (int j = 0; j < 16; ++j) CHECK(v[j] == (i == j ? 1.0f : 0.0f));
     }
+}
+
+TEST_CASE_TEMPLATE("the transforms of 16 values, of lanes and of rows have the same bits", A, FQT_ARCHS) {
+    using values = fqt::simd::f32x16<A>;
+    constexpr int row = 21; // one whole line, and one of 5
+    const numbers from = random_numbers(16 * row, 3);
+    numbers rows(from.size()), again(from.size());
+    const fqt::interval range = fqt::hadamard_of_rows<A>(from.data(), row, rows.data());
+    for (int c = 0; c < row; ++c) {
+        float v[16], of_lanes[16];
+        for (int i = 0; i < 16; ++i) v[i] = from[at(i * row + c)];
+        fqt::hadamard_of_lanes(values::load(v)).store(of_lanes);
+        fqt::hadamard16(v);
+        for (int i = 0; i < 16; ++i) CHECK(of_lanes[i] == v[i]);
+        for (int i = 0; i < 16; ++i) CHECK(rows[at(i * row + c)] == v[i]);
+    }
+    CHECK(range.low == *std::min_element(rows.begin(), rows.end()));
+    CHECK(range.high == *std::max_element(rows.begin(), rows.end()));
+    fqt::hadamard_of_rows<A>(rows.data(), row, again.data());
+    for (std::size_t i = 0; i < from.size(); ++i) CHECK(again[i] == doctest::Approx(double{from[i]}).epsilon(1e-5));
 }
 
 TEST_CASE("with 8 bits, or float weights, or blocks, transformed dX is near that in floats") {
@@ -109,13 +142,49 @@ TEST_CASE("a channel with large gradients and small weights costs less resolutio
     CHECK(transformed < 0.6 * plain);
 }
 
-TEST_CASE("threads, and builds, do not change a bit of a transformed dX") {
+using weights_by_channel = symmetric<8, nearest, fqt::per_channel>;
+template <class Q>
+constexpr auto into_both = scheme_of<Q, weights_by_channel, Q>;
+template <class Q>
+constexpr auto into_dw = scheme_of<real, weights_by_channel, Q>;
+
+TEST_CASE("with 8 bits a transformed dW is near that in floats") {
+    const numbers h = gradient(1), floats = gradients<net, scheme_of<real>>(h).dw;
+    CHECK(relative_distance(gradients<net, into_both<hadamard<own<8>>>>(h).dw, floats) < 0.015);
+    CHECK(relative_distance(gradients<net, into_dw<hadamard<own<8>>>>(h).dw, floats) < 0.015);
+    CHECK(relative_distance(gradients<net, into_dw<hadamard<symmetric<8, stochastic, fqt::per_channel>>>>(h).dw, floats)
+          < 0.015);
+    CHECK(relative_distance(gradients<net, into_dw<hadamard<fqt::mean_of<2, own<8>>>>>(h).dw, floats) < 0.015);
+    CHECK(relative_distance(gradients<net, into_dw<hadamard<fqt::mxint8<stochastic>>>>(h).dw, floats) < 0.03);
+    CHECK(relative_distance(gradients<net, into_both<fqt::rotated_blocks<4>>>(h).dw, floats) < 0.15);
+    CHECK(relative_distance(gradients<grouped, into_both<hadamard<own<8>>>>(h).dw,
+                            gradients<grouped, scheme_of<real>>(h).dw)
+          < 0.015);
+}
+
+TEST_CASE("one set of transformed codes serves both products") {
+    const numbers h = gradient(1);
+    const both one = gradients<net, into_both<fqt::rotated_blocks<2>>>(h);
+    CHECK(support::bits(one.dx) == support::bits(input_gradient<net, scheme_of<fqt::rotated_blocks<2>>>(h)));
+    // Rounding is unbiased: the mean of many dW is near that in floats, and one alone is not.
+    const numbers floats = gradients<net, scheme_of<real>>(h).dw;
+    const numbers of_many = gradients<net, into_dw<hadamard<fqt::mean_of<64, own<2>>>>>(h).dw;
+    CHECK(relative_distance(gradients<net, into_dw<hadamard<own<2>>>>(h).dw, floats) > 0.5);
+    CHECK(relative_distance(of_many, floats) < 0.25);
+}
+
+TEST_CASE("threads, and builds, do not change a bit of what is transformed") {
     const numbers h = gradient(10);
     const numbers by_one = input_gradient<net, scheme_of<hadamard<own<4>>>>(h);
     CHECK(support::bits(by_one) == support::bits(input_gradient<net, scheme_of<hadamard<own<4>>>>(h, 2)));
     digest::hash hash;
     hash.add(by_one);
     CHECK(hash.value() == 12424971040413960829u);
+    const numbers dw = gradients<net, into_both<fqt::rotated_blocks<3>>>(h).dw;
+    CHECK(support::bits(dw) == support::bits(gradients<net, into_both<fqt::rotated_blocks<3>>>(h, 2).dw));
+    digest::hash of_dw;
+    of_dw.add(dw);
+    CHECK(of_dw.value() == 14270734072285176741u);
 }
 
 TEST_CASE("the first and the last product with eight_bit_edges are not transformed") {

@@ -82,6 +82,8 @@ TEST_CASE_TEMPLATE("selections agree in every bit, NaN and the sign of zero incl
         wrong += std::bit_cast<std::uint32_t>(reduce_max(a)) != std::bit_cast<std::uint32_t>(reduce_max(x));
         wrong += std::bit_cast<std::uint32_t>(reduce_min(b)) != std::bit_cast<std::uint32_t>(reduce_min(y));
         wrong += differ(as_float(as_bits(a)), x);
+        wrong += differ(swapped<1>(a), swapped<1>(x)) + differ(swapped<2>(a), swapped<2>(x));
+        wrong += differ(swapped<4>(a), swapped<4>(x)) + differ(swapped<8>(a), swapped<8>(x));
     });
     CHECK(wrong == 0);
 }

@@ -365,10 +365,7 @@ struct rotated {
 
     template <class Arch>
     floats<Arch> load(int n, int p, int b) const {
-        float v[lanes];
-        g.template load<Arch>(n, p, b).store(v);
-        hadamard16(v);
-        return floats<Arch>::load(v);
+        return hadamard_of_lanes(g.template load<Arch>(n, p, b));
     }
 };
 
@@ -377,12 +374,22 @@ template <class Codes>
 struct rotated_back : Codes {
     template <class Arch>
     floats<Arch> load(int n, int p, int b) const {
-        float v[lanes];
-        Codes::template load<Arch>(n, p, b).store(v);
-        hadamard16(v);
-        return floats<Arch>::load(v);
+        return hadamard_of_lanes(Codes::template load<Arch>(n, p, b));
     }
 };
+
+/// g, or H g where Rotates.
+template <bool Rotates, class G>
+auto rotated_if(const G& g) {
+    if constexpr (Rotates) return rotated<G>{g};
+    else return g;
+}
+/// Codes of g, or of H g where Rotates, with the values of g.
+template <bool Rotates, class Codes>
+auto rotated_back_if(const Codes& codes) {
+    if constexpr (Rotates) return rotated_back<Codes>{codes};
+    else return codes;
+}
 
 /// The sum of two gradients.
 template <class G, class P>

@@ -34,7 +34,8 @@ class product_layer {
     using reflecting_groups = householder_groups<G.out(), G.in>;
 
     static constexpr bool integer_forward = weights_type::integer_forward,
-                          integer_backward = weights_type::integer_backward, rotates = weights_type::rotates;
+                          integer_backward = weights_type::integer_backward, rotates = weights_type::rotates,
+                          rotates_dw = is_rotated<weight_gradient_quantizer>;
     static constexpr bool reflects = has_granularity<input_gradient_quantizer, per_householder>;
     static constexpr bool integer_weight_gradient = std::same_as<weight_kind, kernels::integer>;
     // One set of codes serves both backward products where their quantizers agree.
@@ -90,9 +91,9 @@ public:
     template <class X>
     constexpr auto plan(planner& p, const X& x, int depth) {
         static_assert(
-            !rotates || !X::learns || G.outputs_per_group() % 16 == 0,
-            "fqt: scheme.input_gradient is hadamard<quantizer>, which takes output channels (of each group) in "
-            "multiples of 16; give this layer another scheme: with<scheme>(layer)");
+            !((rotates && X::learns) || rotates_dw) || G.outputs_per_group() % 16 == 0,
+            "fqt: scheme.input_gradient or scheme.weight_gradient is hadamard<quantizer>, which takes output channels "
+            "(of each group) in multiples of 16; give this layer another scheme: with<scheme>(layer)");
         weights_.plan(p, X::learns);
         if (Bias)
             for (float** place : {&bias_, &bias_gradient_}) p.persistent(*place, out_channels);
@@ -337,18 +338,17 @@ public:
             if constexpr (reflects)
                 encode(memory.reflecting.template reflect<Arch>(c, for_dx(h), memory.measuring, name_.c_str()));
             else encode(for_dx(h));
-            if constexpr (rotates)
-                c.watcher.see(name_.view(), "input_gradient", c.samples, rotated_back<dx_codes>{memory.dx});
-            else c.watcher.see(name_.view(), "input_gradient", c.samples, memory.dx);
+            c.watcher.see(name_.view(), "input_gradient", c.samples, rotated_back_if<rotates>(memory.dx));
         }
         if constexpr (wants_dx && !has_dx_codes) c.watcher.see(name_.view(), "input_gradient", c.samples, for_dx(h));
         if constexpr (is_real<weight_gradient_quantizer> || blocked_dw) {
             c.watcher.see(name_.view(), "weight_gradient", c.samples, h);
         } else if constexpr (!(shared_codes && wants_dx)) {
             c.watcher.see_detail(name_.view(), "exact weight_gradient", c.samples, h);
-            memory.dw.template encode<Arch>(c, h, stream_of(c, number_, purpose::weight_gradient), memory.measuring,
+            memory.dw.template encode<Arch>(c, rotated_if<rotates_dw>(h),
+                                            stream_of(c, number_, purpose::weight_gradient), memory.measuring,
                                             dw_memory_, name_.c_str());
-            c.watcher.see(name_.view(), "weight_gradient", c.samples, memory.dw);
+            c.watcher.see(name_.view(), "weight_gradient", c.samples, rotated_back_if<rotates_dw>(memory.dw));
         }
 
         const auto add_group = [&](int group, int thread) { add_weight_gradient(c, x, h, memory, group, thread); };
@@ -402,10 +402,10 @@ private:
             found.measure_all(c, values, "a gradient", name_.c_str());
             return found.of_batch(c.samples).range;
         };
-        const interval range = range_of(h);
         if constexpr (blocked_dx)
-            memory.dx_tensor = input_gradient_quantizer::fit(rotates ? range_of(for_dx(h)) : range, {});
-        if constexpr (blocked_dw) memory.dw_tensor = weight_gradient_quantizer::fit(range, {});
+            memory.dx_tensor = input_gradient_quantizer::fit(range_of(rotated_if<rotates>(h)), {});
+        if constexpr (blocked_dw)
+            memory.dw_tensor = weight_gradient_quantizer::fit(range_of(rotated_if<rotates_dw>(h)), {});
     }
 
     /// The same for h.
@@ -463,8 +463,8 @@ private:
                             weight_kernel::stage_activation(source, !X::nonnegative, activation);
                         });
                     stage_h<weight_gradient_quantizer, block_axis::pixels>(
-                        c, memory.dw.copy(copy), memory.dw_tensor, purpose::weight_gradient, h, n + i, rounded,
-                        [&](const auto& source) { weight_kernel::stage_gradient(source, gradient); });
+                        c, memory.dw.copy(copy), memory.dw_tensor, purpose::weight_gradient, rotated_if<rotates_dw>(h),
+                        n + i, rounded, [&](const auto& source) { weight_kernel::stage_gradient(source, gradient); });
                     samples[i] = {activation, gradient, 1.0f};
                     if constexpr (integer_weight_gradient) samples[i].scale = memory.dw.step_of(n + i);
                 }
@@ -473,7 +473,7 @@ private:
         }
     }
     /// dW from the groups' sums, and what turns them into real numbers: the activations' step, the channel's step of h,
-    /// and, where h had the weight scale folded in, one over that.
+    /// and, where h had the weight scale folded in, one over that; where h was transformed, H undoes it.
     template <bool Folded, class X>
     void finish_weight_gradient(const context& c, const X& x, const backward_memory& memory) {
         float activation_step = 1.0f;
@@ -488,7 +488,8 @@ private:
         }
         bool finite[blocks(G.outputs)]{};
         parallel_for(blocks(G.outputs), c.threads, [&](int block, int) {
-            finite[block] = weight_kernel::unpack(memory.group_sums, groups, factor, block, weights_.gradient);
+            finite[block] = weight_kernel::unpack(memory.group_sums, groups, factor, block, weights_.gradient)
+                && (!rotates_dw || weights_.rotate_gradient(block));
         });
         for (const bool of_block : finite)
             if (!of_block) passes::refuse_non_finite("the weight gradient", name_.c_str());

@@ -159,6 +159,13 @@ struct weights {
         is_packed_ = true;
     }
 
+    /// H along 16 outputs of the gradient, where that is of H h; false if it leaves the range of floats.
+    bool rotate_gradient(int block) {
+        float* of_block = gradient + block * lanes * row;
+        const interval range = hadamard_of_rows<Arch>(of_block, row, of_block);
+        return std::isfinite(range.low) && std::isfinite(range.high);
+    }
+
     /// From the gradient by the quantized weights to that by the values, in place. It passes straight through, but for
     /// a transform, and for ranges that are learnt: there it stops outside, and the range's slope is summed.
     void finish_gradient() {
@@ -201,21 +208,7 @@ private:
         constexpr int runs = G.outputs / lanes;
         interval of_run[runs + 1]{};
         parallel_for(runs, threads, [&](int run, int) {
-            for (int first = 0; first < row; first += lanes) {
-                const int count = std::min(lanes, row - first);
-                floats<Arch> v[lanes];
-                float line[lanes]{};
-                for (int i = 0; i < lanes; ++i) {
-                    std::copy_n(w + (run * lanes + i) * row + first, count, line);
-                    v[i] = floats<Arch>::load(line);
-                }
-                hadamard16(v);
-                for (int i = 0; i < lanes; ++i) {
-                    v[i].store(line);
-                    std::copy_n(line, count, to + (run * lanes + i) * row + first);
-                    of_run[run] = of_run[run].join({reduce_min(v[i]), reduce_max(v[i])});
-                }
-            }
+            of_run[run] = hadamard_of_rows<Arch>(w + run * lanes * row, row, to + run * lanes * row);
         });
         interval all{};
         for (const interval r : of_run) all = all.join(r);

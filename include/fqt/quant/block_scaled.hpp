@@ -7,8 +7,9 @@
 #include <fqt/quant/hadamard.hpp>
 #include <fqt/quant/quantizer.hpp>
 
-#include <cmath>
+#include <bit>
 #include <concepts>
+#include <cstdint>
 
 namespace fqt {
 
@@ -19,10 +20,10 @@ namespace detail {
 inline float whole_scale(float wanted, float most) {
     if (!(wanted > 1.0f)) return 1.0f;
     if (wanted >= most) return most;
-    int exponent = 0;
-    const float half = std::frexp(wanted, &exponent); // wanted = half * 2^exponent, 0.5 <= half < 1
-    const float power = std::ldexp(1.0f, exponent - 1);
-    const float scale = half == 0.5f ? power : half <= 0.75f ? 1.5f * power : 2 * power;
+    constexpr std::uint32_t fraction = 0x007f'ffff;
+    const auto bits = std::bit_cast<std::uint32_t>(wanted);
+    const auto power = std::bit_cast<float>(bits & ~fraction); // power <= wanted < 2 power
+    const float scale = wanted == power ? power : wanted <= 1.5f * power ? 1.5f * power : 2 * power;
     return scale == 1.5f ? 2.0f : scale;
 }
 
@@ -55,7 +56,7 @@ constexpr int greatest_of() {
 /// Shared scales are those of block floating point and of MX's microexponents (Rouhani et al., ISCA 2023), which are
 /// powers of two; with those between, all but the smallest blocks fill two thirds of their grid.
 /// Four levels without zero, dorefa_levels<2>, waste little where blocks are alike, which hadamard<...> makes of them:
-/// w8a8g2_blocks (scheme.hpp). Without it zeros are frequent, and symmetric<2> may do better.
+/// w8a8_blocks (scheme.hpp). Without it zeros are frequent, and symmetric<2> may do better.
 template <class Quantizer>
 struct block_scaled : Quantizer {
     static_assert(detail::greatest_of<Quantizer>() > 0,

@@ -4,16 +4,25 @@
 // does not take the resolution of the others.
 
 #include <fqt/quant/blocks.hpp>
+#include <fqt/quant/range.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
 
 namespace fqt {
 
-/// Quantizer for h in dX = W^T h, after a transform of each 16 output channels by the orthonormal H, H_ij = +-1/4,
-/// which is its own inverse: dX = (H W)^T (H h). H W is that of the forward pass's weights, quantized anew by the rule
-/// of scheme.weight over its whole range, one grid for the tensor. So no weight scale is folded into h. As in Xi, Li,
-/// Chen, Zhu, "Training Transformers with 4-bit Integers" (NeurIPS 2023), whose blocks lie along the contraction
-/// likewise; the NVFP4 recipe also draws signs, here H is fixed. For scheme.input_gradient alone; output channels, of
-/// each group of a convolution, in multiples of 16. The first and the last product are not transformed with
-/// eight_bit_edges.
+/// Quantizer for h after a transform of each 16 output channels by the orthonormal H, H_ij = +-1/4, which is its own
+/// inverse.
+///   dX = W^T h = (H W)^T (H h)   H W is that of the forward pass's weights, quantized anew by the rule of
+///   scheme.weight
+///                                over its whole range, one grid for the tensor; so no weight scale is folded into h
+///   dW = h x = H ((H h) x)       the sums are turned back as floats, once a batch
+/// The first as in Xi, Li, Chen, Zhu, "Training Transformers with 4-bit Integers" (NeurIPS 2023), whose blocks lie
+/// along the contraction likewise; the NVFP4 recipe also draws signs, here H is fixed. In the second the blocks lie
+/// across the contraction, so that one set of codes can serve both products. For scheme.input_gradient and
+/// scheme.weight_gradient; output channels, of each group of a convolution, in multiples of 16. The first and the last
+/// product are not transformed with eight_bit_edges.
 template <class Quantizer>
 struct hadamard : Quantizer {
     static_assert(!is_real<Quantizer>, "fqt: hadamard<real> would undo itself; give it a quantizer, or use real");
@@ -36,6 +45,45 @@ inline void hadamard16(T (&v)[16]) {
                 v[i + half] = a - b;
             }
     for (T& x : v) x = x * T(0.25f);
+}
+
+/// H v for the lanes of one value: the same sums.
+template <class Floats>
+Floats hadamard_of_lanes(Floats v) {
+    static constexpr auto signs = [] {
+        std::array<std::array<float, 16>, 4> s{};
+        for (std::size_t stage = 0; stage < 4; ++stage)
+            for (std::size_t i = 0; i < 16; ++i) s[stage][i] = (i >> stage & 1) != 0 ? -1.0f : 1.0f;
+        return s;
+    }();
+    v = fma(v, Floats::load(signs[0].data()), swapped<1>(v));
+    v = fma(v, Floats::load(signs[1].data()), swapped<2>(v));
+    v = fma(v, Floats::load(signs[2].data()), swapped<4>(v));
+    v = fma(v, Floats::load(signs[3].data()), swapped<8>(v));
+    return v * Floats(0.25f);
+}
+
+/// H along 16 rows of `size` floats, one behind the other; in place if `to` is `from`. Returns the range of what it
+/// writes.
+template <class Arch>
+interval hadamard_of_rows(const float* from, int size, float* to) {
+    interval range{};
+    for (int first = 0; first < size; first += lanes) {
+        const int count = std::min(lanes, size - first);
+        simd::f32x16<Arch> v[16];
+        float line[lanes]{};
+        for (int i = 0; i < 16; ++i) {
+            std::copy_n(from + i * size + first, count, line);
+            v[i] = simd::f32x16<Arch>::load(line);
+        }
+        hadamard16(v);
+        for (int i = 0; i < 16; ++i) {
+            v[i].store(line);
+            std::copy_n(line, count, to + i * size + first);
+            range = range.join({reduce_min(v[i]), reduce_max(v[i])});
+        }
+    }
+    return range;
 }
 
 } // namespace fqt

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Several roundings of one gradient, averaged.
 
+#include <fqt/quant/hadamard.hpp>
 #include <fqt/quant/quantizer.hpp>
 
 namespace fqt {
@@ -15,6 +16,8 @@ struct mean_of : Quantizer {
     static_assert(quantizer_traits<Quantizer>::draws,
                   "fqt: mean_of<N, quantizer> needs a rounding that draws, such as stochastic; others give N times the "
                   "same");
+    static_assert(!is_rotated<Quantizer>,
+                  "fqt: mean_of<N, hadamard<quantizer>> would not transform; write hadamard<mean_of<N, quantizer>>");
     static constexpr int copies = N;
 };
 

@@ -69,9 +69,8 @@ struct scheme {
                   "fqt: per_householder is for scheme.input_gradient alone, since dX is turned back sample by sample; "
                   "give scheme.weight_gradient per_sample, and scheme.weight per_channel");
     static_assert(
-        !is_rotated<Weight> && !is_rotated<Activation> && !is_rotated<WeightGradient>,
-        "fqt: hadamard<quantizer> is for scheme.input_gradient alone, whose product sums over output channels; "
-        "give scheme.weight_gradient the quantizer by itself");
+        !is_rotated<Weight> && !is_rotated<Activation>,
+        "fqt: hadamard<quantizer> is for gradients; give scheme.weight and scheme.activation the quantizer by itself");
     static_assert(
         !quantizer_traits<Weight>::scales_blocks && !quantizer_traits<Activation>::scales_blocks,
         "fqt: block_scaled<quantizer> is for gradients; give scheme.weight and scheme.activation the quantizer "
@@ -119,13 +118,19 @@ inline constexpr auto w8a8g8 = w8a8_gradient<8>;
 inline constexpr auto w8a8g4 = w8a8_gradient<4>;
 inline constexpr auto w8a8g2 = w8a8_gradient<2>;
 
-/// 8-bit weights and activations; into dX gradients of 2 bits, four levels without zero and a scale for each 16
-/// channels, transformed by H before; into dW 8 bits. Layers between the first and the last need output channels in
-/// multiples of 16.
-inline constexpr scheme<symmetric<8, nearest, per_channel>, symmetric<8>,
-                        hadamard<block_scaled<dorefa_levels<2, stochastic, per_sample>>>,
-                        symmetric<8, stochastic, per_sample>, binary16, bfloat16, binary16, edges_of<w8a8g8>>
-    w8a8g2_blocks{};
+/// The quantizer of w8a8_blocks: 2^Bits levels without zero and a scale for each 16 channels, transformed by H before.
+template <int Bits>
+using rotated_blocks = hadamard<block_scaled<dorefa_levels<Bits, stochastic, per_sample>>>;
+
+/// 8-bit weights and activations; gradients in rotated_blocks of Bits bits, and half a bit for the scales, into both
+/// products, which share their codes. w8a8_blocks<2, 8> rounds h anew for dW, to 8 bits, one grid a sample. Layers
+/// between the first and the last need output channels in multiples of 16.
+template <int Bits, int WeightGradientBits = Bits>
+inline constexpr scheme<symmetric<8, nearest, per_channel>, symmetric<8>, rotated_blocks<Bits>,
+                        std::conditional_t<Bits == WeightGradientBits, rotated_blocks<Bits>,
+                                           symmetric<WeightGradientBits, stochastic, per_sample>>,
+                        binary16, bfloat16, binary16, edges_of<w8a8g8>>
+    w8a8_blocks{};
 
 // ---- a scheme at a place in the network ----
 

@@ -19,7 +19,8 @@
 namespace fqt::simd {
 
 /// 16 floats. load, store, lane(i), zero, first(n); + - * / < <= > >= == !=; fma, product, min, max, abs, floor, rint,
-/// sqrt, where, is_finite, reduce_min, reduce_max. A float becomes 16 equal lanes; the default constructor sets none.
+/// sqrt, where, is_finite, reduce_min, reduce_max, swapped<N>. A float becomes 16 equal lanes; the default constructor
+/// sets none.
 template <class Arch>
 using f32x16 = f32_lanes<typename Arch::registers>;
 

@@ -214,6 +214,14 @@ private:
     }
 };
 
+/// Lane i gets lane i ^ N, N = 1, 2, 4 or 8.
+template <int N>
+inline f32_lanes<arch::generic> swapped(f32_lanes<arch::generic> a) {
+    f32_lanes<arch::generic> r;
+    for (int i = 0; i < lanes; ++i) r.part[i] = a.part[i ^ N];
+    return r;
+}
+
 inline f32_lanes<arch::generic> where(mask_lanes<arch::generic> m, float a, float b) {
     return where(m, f32_lanes<arch::generic>(a), f32_lanes<arch::generic>(b));
 }

@@ -6,6 +6,8 @@
 #include <fqt/simd/lanes_generic.hpp>
 #include <fqt/simd/registers_x86.hpp>
 
+#include <utility>
+
 #if defined(FQT_HAS_AVX2)
 
 // g++ 12 warns of what its own AVX-512 intrinsics leave undefined on purpose (its bug 105593).
@@ -207,6 +209,17 @@ private:
         return _mm_cvtss_f32(f(two, four(_mm_movehdup_ps(two))));
     }
 };
+
+template <int N, class Registers>
+FQT_INLINE f32_lanes<Registers> swapped(f32_lanes<Registers> a) {
+    using values = f32_lanes<Registers>;
+    if constexpr (N == values::width) {
+        std::swap(a.part[0], a.part[1]);
+        return a;
+    } else {
+        return detail::by_parts<values>([](auto x) { return detail::isa<Registers>::template swapped<N>(x); }, a);
+    }
+}
 
 template <class Registers>
 class i32_lanes : public detail::held<typename detail::isa<Registers>::i32> {

@@ -59,6 +59,11 @@ struct isa<arch::avx2> {
         return {_mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xaa),
                 _mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xaa)};
     }
+    template <int N>
+    FQT_INLINE static f32 swapped(f32 a) {
+        if constexpr (N == 4) return _mm256_permute2f128_ps(a, a, 0x01);
+        else return _mm256_permute_ps(a, N == 2 ? 0x4e : 0xb1);
+    }
     FQT_INLINE static f64 low(f32 a) { return _mm256_cvtps_pd(_mm256_castps256_ps128(a)); }
     FQT_INLINE static f64 high(f32 a) { return _mm256_cvtps_pd(_mm256_extractf128_ps(a, 1)); }
     FQT_INLINE static f64 fma(f64 a, f64 b, f64 c) { return _mm256_fmadd_pd(a, b, c); }
@@ -94,6 +99,11 @@ struct isa<arch::avx512> {
         const __m512i even = _mm512_mul_epu32(a, b), odd = _mm512_mul_epu32(_mm512_srli_epi64(a, 32), b);
         return {_mm512_mask_shuffle_epi32(odd, 0x5555, even, _MM_PERM_CDAB),
                 _mm512_mask_shuffle_epi32(even, 0xaaaa, odd, _MM_PERM_CDAB)};
+    }
+    template <int N>
+    FQT_INLINE static f32 swapped(f32 a) {
+        if constexpr (N >= 4) return _mm512_shuffle_f32x4(a, a, N == 8 ? 0x4e : 0xb1);
+        else return _mm512_permute_ps(a, N == 2 ? 0x4e : 0xb1);
     }
     FQT_INLINE static f64 low(f32 a) { return _mm512_cvtps_pd(_mm512_castps512_ps256(a)); }
     FQT_INLINE static f64 high(f32 a) { return _mm512_cvtps_pd(_mm512_extractf32x8_ps(a, 1)); }
