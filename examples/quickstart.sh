@@ -20,7 +20,7 @@ install_packages "g++ meson ninja-build pkg-config libxsimd-dev zlib1g-dev" "dat
 
 build=build/quickstart
 start=$SECONDS
-build_example quickstart "a minute or two: five formats of the network, each compiled whole"
+build_example quickstart "a minute or two: six formats of the network, each compiled whole"
 echo "built in $((SECONDS - start)) s"
 cd $build
 exec examples/quickstart "$@"

@@ -23,6 +23,9 @@ extern template quickstart::outcome quickstart::train<fqt::w8a8g4>(const fqt::tr
                                                                    const quickstart::recipe&, fqt::confusion_matrix*);
 extern template quickstart::outcome quickstart::train<fqt::w8a8g2>(const fqt::train_and_test&,
                                                                    const quickstart::recipe&, fqt::confusion_matrix*);
+extern template quickstart::outcome quickstart::train<fqt::w8a8_blocks<2>>(const fqt::train_and_test&,
+                                                                           const quickstart::recipe&,
+                                                                           fqt::confusion_matrix*);
 
 namespace {
 
@@ -84,6 +87,8 @@ void compare(const fqt::train_and_test& data, fqt::record_file& records, const s
         row{"w8a8, 4-bit gradients, rectified", train<fqt::w8a8g4>, rectified},
         row{"w8a8, 2-bit gradients", train<fqt::w8a8g2>, 0},
         row{"w8a8, 2-bit gradients, rectified", train<fqt::w8a8g2>, rectified},
+        row{"w8a8, 2-bit blocks", train<fqt::w8a8_blocks<2>>, 0},
+        row{"w8a8, 2-bit blocks, rectified", train<fqt::w8a8_blocks<2>>, rectified},
     };
     std::printf("\nOne epoch on %d images each, %d seeds: a comparison of formats, not of what they reach when trained "
                 "to the end.\n\n",

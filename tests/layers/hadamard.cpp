@@ -45,9 +45,10 @@ numbers gradient(float outlier) {
     return h;
 }
 
-/// dX of the second layer, and dW; `skip` leaves out what channel 5 of h gives to dX, whose weights are then 0.
+/// dX of the second layer, and dW, its input and what was made of h, as (n, channel, pixel); `skip` leaves out what
+/// channel 5 of h gives to dX, whose weights are then 0.
 struct both {
-    numbers dx, dw;
+    numbers dx, dw, x, coded_h;
 };
 template <const auto& Net, const auto& Scheme>
 both gradients(const numbers& h, int threads = 1, bool skip = false) {
@@ -55,18 +56,23 @@ both gradients(const numbers& h, int threads = 1, bool skip = false) {
     const std::span<float> weights = network.parameter("2.weight").value;
     const std::size_t row = weights.size() / at(out.channels);
     if (skip) std::fill_n(weights.begin() + static_cast<std::ptrdiff_t>(5 * row), row, 0.0f);
-    numbers dx;
+    both seen;
     const auto watch = [&](const fqt::observed_tensor& t) {
-        if (t.what != "gradient" || t.layer != "2") return;
-        for (int n = 0; n < t.samples; ++n)
+        if (t.layer != "2") return;
+        numbers* to = t.what == "gradient" ? &seen.dx
+            : t.what == "input"            ? &seen.x
+            : t.what == "weight_gradient"  ? &seen.coded_h
+                                           : nullptr;
+        for (int n = 0; to && n < t.samples; ++n)
             for (int c = 0; c < t.dims.channels; ++c)
-                for (int p = 0; p < t.dims.pixels(); ++p) dx.push_back(t.value(n, c, p));
+                for (int p = 0; p < t.dims.pixels(); ++p) to->push_back(t.value(n, c, p));
     };
     network.observe(watch);
     network.forward(random_numbers(samples * 3 * in.pixels(), 2), samples);
     network.backward(h);
     const std::span<const float> dw = network.parameter("2.weight").gradient;
-    return {dx, {dw.begin(), dw.end()}};
+    seen.dw.assign(dw.begin(), dw.end());
+    return seen;
 }
 template <const auto& Net, const auto& Scheme>
 numbers input_gradient(const numbers& h, int threads = 1, bool skip = false) {
@@ -160,6 +166,29 @@ TEST_CASE("with 8 bits a transformed dW is near that in floats") {
     CHECK(relative_distance(gradients<grouped, into_both<hadamard<own<8>>>>(h).dw,
                             gradients<grouped, scheme_of<real>>(h).dw)
           < 0.015);
+}
+
+TEST_CASE("a transformed dW is the sum of what the codes of h and x stand for") {
+    const both seen = gradients<net, into_dw<fqt::rotated_blocks<2>>>(gradient(3));
+    numbers sums;
+    for (int k = 0; k < out.channels; ++k)
+        for (int r = 0; r < 3; ++r)
+            for (int s = 0; s < 3; ++s)
+                for (int c = 0; c < in.channels; ++c) {
+                    double sum = 0;
+                    for (int n = 0; n < samples; ++n)
+                        for (int i = 0; i < out.height; ++i)
+                            for (int j = 0; j < out.width; ++j) {
+                                const int y = 2 * i + r - 1, x = 2 * j + s - 1;
+                                if (y < 0 || y >= in.height || x < 0 || x >= in.width) continue;
+                                sum +=
+                                    double{seen.coded_h[at((n * out.channels + k) * out.pixels() + i * out.width + j)]}
+                                    * double{seen.x[at((n * in.channels + c) * in.pixels() + y * in.width + x)]};
+                            }
+                    sums.push_back(static_cast<float>(sum));
+                }
+    CHECK(relative_distance(seen.dw, sums) < 1e-6);
+    CHECK(relative_distance(seen.dw, gradients<net, scheme_of<real>>(gradient(3)).dw) > 0.1);
 }
 
 TEST_CASE("one set of transformed codes serves both products") {
