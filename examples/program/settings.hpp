@@ -97,6 +97,7 @@ inline const names<fqt::rectifier_rule>& rectifiers() {
         {"gain_energy", rule_of<gain_energy<>>},
         {"gain_energy-quantized", rule_of<gain_energy<quantized_gain>>},
         {"gain_energy-through_sigma", rule_of<gain_energy<layer_gain, through_sigma>>},
+        {"gain_energy-at_block_ends", rule_of<at_block_ends<gain_energy<>>>},
         {"gain_hinge", rule_of<gain_hinge<>>},
         {"gain_hinge-quantized", rule_of<gain_hinge<quantized_gain>>},
         {"gain_crest", rule_of<gain_crest<>>},

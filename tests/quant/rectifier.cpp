@@ -185,6 +185,22 @@ TEST_CASE("unrectified writes slopes of zero") {
     }
 }
 
+TEST_CASE("at_block_ends is its rectifier at the end of a block, and none elsewhere") {
+    using R = fqt::gain_energy<fqt::layer_gain, fqt::through_sigma>;
+    const channels c = random_channels(0);
+    const slopes whole = slopes_of<R>(c), elsewhere = slopes_of<fqt::at_block_ends<R>>(c);
+    CHECK(elsewhere.loss == 0);
+    for (const float v : elsewhere.by_gamma) CHECK(v == 0);
+    for (const float v : elsewhere.by_sigma) CHECK(v == 0);
+    fqt::normalization facts = c.facts();
+    facts.closes_block = true;
+    slopes end = whole;
+    std::ranges::fill(end.by_gamma, NAN);
+    CHECK(fqt::at_block_ends<R>::penalty(facts, end.by_gamma, end.by_sigma) == whole.loss);
+    CHECK(end.by_gamma == whole.by_gamma);
+    CHECK(end.by_sigma == whole.by_sigma);
+}
+
 TEST_CASE("gain_hinge leaves channels alone that do not amplify") {
     const slopes s = slopes_of<fqt::gain_hinge<fqt::layer_gain, fqt::through_sigma>>(with_gains({0.5f, -1, 1, 0, -3}));
     for (std::size_t i = 0; i < 4; ++i) {

@@ -202,4 +202,18 @@ struct unit_gain : detail::log_gain_rule<Gain, Flow> {
     }
 };
 
+// ---- where ----
+
+/// Rectifier R on the last batch normalization of each residual block's body, and none elsewhere. The noise of a body
+/// enters beside a clean shortcut, in proportion to the body's share of the gradient, which goes with the square of
+/// this gain (docs/theory.md, residual branches): so gain_energy here trades depth for noise, gradually, as
+/// zero_last_gammas does at the beginning.
+template <rectifier R>
+struct at_block_ends {
+    static constexpr const char* name = "at block ends";
+    static float penalty(const normalization& n, std::span<float> by_gamma, std::span<float> by_sigma) {
+        return n.closes_block ? R::penalty(n, by_gamma, by_sigma) : unrectified::penalty(n, by_gamma, by_sigma);
+    }
+};
+
 } // namespace fqt
