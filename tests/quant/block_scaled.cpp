@@ -52,15 +52,17 @@ void for_every(F&& f) {
 
 } // namespace
 
-TEST_CASE("scales are 1, 2, 3, 4, 6, 8, 12 and so on, the least that suffices") {
-    float before = 0;
-    for (const float scale : {1.0f, 2.0f, 3.0f, 4.0f, 6.0f, 8.0f, 12.0f, 16.0f, 24.0f, 32.0f}) {
-        CHECK(fqt::detail::whole_scale(scale, 32) == scale);
-        CHECK(fqt::detail::whole_scale(std::nextafter(before, 1e9f), 32) == scale);
-        before = scale;
+TEST_CASE("scales are the least whole number that suffices") {
+    using Q = four_levels<2>;
+    CHECK(Q::greatest_scale == 42);
+    const auto grid = Q::fit({-126, 126}, fqt::quantizer_traits<Q>::limits(true)); // values are integers
+    const auto scale = [&](float most) { return Q::scale_of(lanes16(-most), grid); };
+    for (float s = 1; s <= 42; ++s) {
+        CHECK(scale(3 * s) == s);
+        CHECK(scale(std::nextafter(3 * s - 3, 1e9f)) == s);
     }
-    for (const float small : {0.0f, 1e-30f, 0.5f}) CHECK(fqt::detail::whole_scale(small, 32) == 1);
-    CHECK(fqt::detail::whole_scale(40, 32) == 32);
+    for (const float small : {0.0f, 1e-30f, 0.5f}) CHECK(scale(small) == 1);
+    CHECK(scale(150) == 42);
 }
 
 TEST_CASE("integers reach as far as a byte allows, and no block is clipped") {
@@ -68,7 +70,7 @@ TEST_CASE("integers reach as far as a byte allows, and no block is clipped") {
         constexpr fqt::code_limits limits = fqt::quantizer_traits<Q>::limits(true);
         const auto grid = Q::fit({-8, 8}, limits);
         CHECK(Q::greatest * Q::greatest_scale <= 127);
-        CHECK(Q::greatest * 2 * Q::greatest_scale > 127); // no scale is left out
+        CHECK(Q::greatest * (Q::greatest_scale + 1) > 127); // no scale is left out
         for (std::uint32_t n = 0; n < 300; ++n) {
             const float most = 8 * std::exp2(-static_cast<float>(n) / 40);
             const std::vector<float> v = block(most, n);
@@ -80,7 +82,7 @@ TEST_CASE("integers reach as far as a byte allows, and no block is clipped") {
                 CHECK(std::abs(double{got[i]} * double{grid.step} - double{v[i]}) < gap * 1.0001);
             }
             // No coarser than it must be.
-            if (scale > 2) CHECK(most > 8.0f / Q::greatest_scale * scale * 0.66f);
+            if (scale > 1) CHECK(most > 8.0f / Q::greatest_scale * (scale - 1) * 0.9999f);
         }
     });
 }
@@ -109,6 +111,6 @@ TEST_CASE("zeros have a grid, and values beyond the range end with it") {
     const auto nothing = Q::fit({0, 0}, fqt::quantizer_traits<Q>::limits(true));
     for (const float i : integers<Q>(std::vector<float>(16), nothing, 0)) CHECK(double{i} * double{nothing.step} == 0);
     const auto grid = Q::fit({-1, 1}, fqt::quantizer_traits<Q>::limits(true));
-    CHECK(integers<Q>(std::vector<float>(16, 5.0f), grid, 0) == std::vector<float>(16, 96.0f));
-    CHECK(integers<Q>(std::vector<float>(16, -5.0f), grid, 0) == std::vector<float>(16, -96.0f));
+    CHECK(integers<Q>(std::vector<float>(16, 5.0f), grid, 0) == std::vector<float>(16, 126.0f));
+    CHECK(integers<Q>(std::vector<float>(16, -5.0f), grid, 0) == std::vector<float>(16, -126.0f));
 }

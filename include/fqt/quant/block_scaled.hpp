@@ -7,32 +7,13 @@
 #include <fqt/quant/hadamard.hpp>
 #include <fqt/quant/quantizer.hpp>
 
-#include <bit>
+#include <algorithm>
+#include <cmath>
 #include <concepts>
-#include <cstdint>
 
 namespace fqt {
 
 namespace detail {
-
-/// The least of 1, 2, 3, 4, 6, 8, 12, ... (powers of two and half as much again) that is at least `wanted`, up to
-/// `most`, which is one of them.
-inline float whole_scale(float wanted, float most) {
-    if (!(wanted > 1.0f)) return 1.0f;
-    if (wanted >= most) return most;
-    constexpr std::uint32_t fraction = 0x007f'ffff;
-    const auto bits = std::bit_cast<std::uint32_t>(wanted);
-    const auto power = std::bit_cast<float>(bits & ~fraction); // power <= wanted < 2 power
-    const float scale = wanted == power ? power : wanted <= 1.5f * power ? 1.5f * power : 2 * power;
-    return scale == 1.5f ? 2.0f : scale;
-}
-
-/// The greatest of them up to `limit`, at least 1.
-constexpr int whole_scale_below(int limit) {
-    int power = 1;
-    while (2 * power <= limit) power *= 2;
-    return power > 1 && power / 2 * 3 <= limit ? power / 2 * 3 : power;
-}
 
 /// The greatest integer of a linear grid that is even about zero; 0 where a grid is not, or is not known to be.
 template <class Q>
@@ -47,14 +28,13 @@ constexpr int greatest_of() {
 } // namespace detail
 
 /// A linear quantizer for gradients, per sample or tensor, whose grid each 16 channels of a pixel multiply by a whole
-/// number that they share: 1, 2, 3, 4, 6, 8, 12, ..., the least with which the block's largest magnitude lies within
-/// the grid. So a block is as coarse as its own values need, nothing is clipped that the range rule leaves, and
-/// rounding stays unbiased where it was. Value = integer * scale * step, where integer * scale is at most 127 in
-/// magnitude: products are sums of such integers. A block costs a byte beside its codes: 2.5 bits a value where codes
-/// have 2. Blocks smaller than the sample's largest by more than the greatest scale (32 for integers up to 3) share
-/// scale 1.
+/// number that they share, the least with which the block's largest magnitude lies within the grid. So a block is as
+/// coarse as its own values need, nothing is clipped that the range rule leaves, and rounding stays unbiased where it
+/// was. Value = integer * scale * step, where integer * scale is at most 127 in magnitude: products are sums of such
+/// integers. A block costs a byte beside its codes: 2.5 bits a value where codes have 2. Blocks smaller than the
+/// sample's largest by more than the greatest scale (42 for integers up to 3) share scale 1.
 /// Shared scales are those of block floating point and of MX's microexponents (Rouhani et al., ISCA 2023), which are
-/// powers of two; with those between, all but the smallest blocks fill two thirds of their grid.
+/// powers of two, where a block may fill half of its grid; whole numbers leave 1 / scale of it empty at most.
 /// Four levels without zero, dorefa_levels<2>, waste little where blocks are alike, which hadamard<...> makes of them:
 /// w8a8_blocks (scheme.hpp). Without it zeros are frequent, and symmetric<2> may do better.
 template <class Quantizer>
@@ -68,14 +48,15 @@ struct block_scaled : Quantizer {
     static constexpr bool scales_blocks = true;
     /// The greatest integer of scale 1, and the greatest scale with which integers stay within 127.
     static constexpr int greatest = detail::greatest_of<Quantizer>();
-    static constexpr int greatest_scale = detail::whole_scale_below(127 / greatest);
+    static constexpr int greatest_scale = 127 / greatest;
 
     static auto fit(interval range, code_limits limits) {
         return Quantizer::fit({range.low / greatest_scale, range.high / greatest_scale}, limits);
     }
     /// The scale of a block of values.
     static float scale_of(auto v, const auto& g) {
-        return detail::whole_scale(reduce_max(abs(v)) / (g.step * greatest), greatest_scale);
+        const float wanted = std::ceil(reduce_max(abs(v)) / (g.step * greatest));
+        return wanted > 1 ? std::min(wanted, float{greatest_scale}) : 1.0f; // 1 also where step is 0
     }
 };
 
