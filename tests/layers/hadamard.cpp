@@ -220,4 +220,8 @@ TEST_CASE("the first and the last product with eight_bit_edges are not transform
     constexpr fqt::scheme mine{symmetric<8>{}, symmetric<8>{}, hadamard<own<4>>{}, own<4>{}};
     using last = fqt::product_scheme<fqt::placed<std::remove_const_t<decltype(mine)>, false, true>>;
     CHECK(std::same_as<last::input_gradient_quantizer, own<8>>);
+    constexpr auto blocks = fqt::w8a8_blocks<2>;
+    using last_of_blocks = fqt::product_scheme<fqt::placed<std::remove_const_t<decltype(blocks)>, false, true>>;
+    CHECK(std::same_as<last_of_blocks::input_gradient_quantizer, own<8>>);
+    CHECK(std::same_as<last_of_blocks::weight_gradient_quantizer, own<8>>);
 }

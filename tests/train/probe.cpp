@@ -322,6 +322,28 @@ TEST_CASE("noise of a Gaussian tensor is that of the closed forms") {
     CHECK(added_noise<2>(h) == doctest::Approx(most * magnitude / square - 1).epsilon(0.02));
 }
 
+namespace {
+constexpr fqt::scheme<symmetric<8, fqt::nearest, fqt::per_channel>, symmetric<8>, fqt::rotated_blocks<2>,
+                      fqt::rotated_blocks<2>, fqt::binary16, float, fqt::binary16, fqt::edges_of<three_bits>>
+    blocks_between_edges{};
+constexpr auto net_of_blocks = input<2, 7, 7> | named<"first">(conv<16>) | batch_norm<> | relu
+    | named<"second">(conv<16>) | batch_norm<> | relu | global_avg_pool | named<"last">(dense<10>);
+} // namespace
+
+TEST_CASE("a probe measures transformed codes as h, between edges of another scheme") {
+    fqt::network<net_of_blocks, blocks_between_edges> n(fqt::seed{3}, {.batch = samples});
+    fqt::probe probe{n};
+    const auto report = probe.measure(images(), labels(), {.draws = 8});
+    const noise_row &first = report.row("first"), &second = report.row("second"), &last = report.row("last");
+    CHECK(second.added > 0.15); // four levels where 16 values share a scale
+    CHECK(second.added < 0.45);
+    CHECK(second.added_dw == second.added); // the same codes
+    const double law = (1 + second.added) * (1 + second.arriving.noise_to_signal()) - 1;
+    CHECK(second.h.noise_to_signal() == doctest::Approx(law).epsilon(0.1));
+    for (const noise_row* edge : {&first, &last}) CHECK(edge->added_dw > 0.02); // three bits
+    CHECK(std::abs(second.dw.bias()) < 0.1);
+}
+
 TEST_CASE("a probed run has the bits of one that is not, also when probed between the two passes") {
     const auto run = [](bool probed) {
         network n = made(0.01f);

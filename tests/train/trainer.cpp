@@ -181,6 +181,7 @@ TEST_CASE("evaluation does not depend on the batch, and fills a confusion matrix
     const fqt::evaluation result = fqt::evaluate(network, sets().test, 64, &matrix);
     CHECK(matrix.samples() == 100);
     CHECK(matrix.accuracy() == result.accuracy);
+    CHECK(fqt::evaluate(network, sets().test) == result);
     const fqt::evaluation other = fqt::evaluate(network, sets().test, 7);
     CHECK(other == result);
 }

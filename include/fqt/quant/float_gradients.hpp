@@ -11,24 +11,39 @@ namespace fqt {
 namespace detail {
 
 template <class S>
-using with_float_gradients = scheme<typename S::weight_quantizer, typename S::activation_quantizer, real, real,
-                                    typename S::sums_type, float, typename S::residual_type, typename S::edges_type>;
+struct with_float_gradients;
 
 template <class Floats>
 struct in_floats : Floats {
     /// What becomes of the scheme of a part that has one of its own.
     template <class Own>
-    using inside = in_floats<with_float_gradients<Own>>;
+    using inside = in_floats<typename with_float_gradients<Own>::type>;
 };
 // One object for each set of forward formats, so that schemes that differ in gradients alone share a network.
 template <class Floats>
 inline constexpr in_floats<Floats> float_scheme{};
+
+template <class Edges>
+struct edges_with_float_gradients {
+    using type = Edges;
+};
+template <const auto& S>
+struct edges_with_float_gradients<edges_of<S>> {
+    using type = edges_of<float_scheme<typename with_float_gradients<std::remove_cvref_t<decltype(S)>>::type>>;
+};
+
+template <class S>
+struct with_float_gradients {
+    using type =
+        scheme<typename S::weight_quantizer, typename S::activation_quantizer, real, real, typename S::sums_type, float,
+               typename S::residual_type, typename edges_with_float_gradients<typename S::edges_type>::type>;
+};
 
 } // namespace detail
 
 /// The scheme S, a type, with gradients in floats, within parts of their own scheme too:
 ///     network<spec, float_gradients<std::remove_cvref_t<decltype(w8a8g4)>>>
 template <class S>
-inline constexpr const auto& float_gradients = detail::float_scheme<detail::with_float_gradients<S>>;
+inline constexpr const auto& float_gradients = detail::float_scheme<typename detail::with_float_gradients<S>::type>;
 
 } // namespace fqt

@@ -14,8 +14,8 @@
 
 namespace fqt {
 
-/// The first and the last product of a network use 8 bits and the whole range wherever the scheme says `symmetric`;
-/// quantizers of other kinds stay as they are, without hadamard<...>.
+/// The first and the last product of a network use 8 bits and the whole range wherever the scheme says `symmetric` or
+/// block_scaled<...>; quantizers of other kinds stay as they are, without hadamard<...>.
 struct eight_bit_edges {};
 /// The first and the last product are not quantized, as in most papers.
 struct float_edges {};
@@ -128,8 +128,7 @@ using rotated_blocks = hadamard<block_scaled<dorefa_levels<Bits, stochastic, per
 template <int Bits, int WeightGradientBits = Bits>
 inline constexpr scheme<symmetric<8, nearest, per_channel>, symmetric<8>, rotated_blocks<Bits>,
                         std::conditional_t<Bits == WeightGradientBits, rotated_blocks<Bits>,
-                                           symmetric<WeightGradientBits, stochastic, per_sample>>,
-                        binary16, bfloat16, binary16, edges_of<w8a8g8>>
+                                           symmetric<WeightGradientBits, stochastic, per_sample>>>
     w8a8_blocks{};
 
 // ---- a scheme at a place in the network ----
@@ -146,6 +145,10 @@ struct at_least_eight_bits<symmetric<Bits, Rounding, Granularity, Range>> {
 };
 template <class Q>
 struct at_least_eight_bits<hadamard<Q>> : at_least_eight_bits<Q> {};
+template <class Q>
+struct at_least_eight_bits<block_scaled<Q>> {
+    using type = symmetric<8, typename Q::rounding, typename Q::granularity>;
+};
 
 template <class S, class Edges = typename S::edges_type>
 struct edge_scheme {

@@ -171,6 +171,11 @@ evaluation evaluate(Network& network, source_view data, int batch, confusion_mat
     }
     return {tally.mean_loss(), tally.accuracy()};
 }
+/// The same, as many samples at a time as the network takes.
+template <trainable Network>
+evaluation evaluate(Network& network, source_view data) {
+    return evaluate(network, data, network.batch());
+}
 
 /// Trains a network. It, and the optimizer, must outlive the trainer.
 ///     trainer train(network, optimizer, schedule::cosine{.rate = 0.1f, .steps = steps_of(data, options)}, options);
