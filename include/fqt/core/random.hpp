@@ -58,6 +58,18 @@ struct random_stream {
                       + static_cast<std::uint32_t>(position / 8))[static_cast<std::size_t>(position % 8 / 2)];
         return (word >> (position % 2 * 16)) & 0xffffu;
     }
+
+    /// 16 bits whose top three are all different at 8 consecutive positions: these share the random bits of
+    /// bits16(sample, c, position / 8, ceil(positions / 8)), to which each adds its number of eighths of the range.
+    constexpr std::uint32_t stratified16(std::uint32_t sample, int c, int position, int positions) const {
+        return (bits16(sample, c, position / 8, (positions + 7) / 8) + stratum(position % 8)) & 0xffffu;
+    }
+    /// What position 8 n + j adds to its octet's bits: eighths in the order of reversed bits, so that two, and four,
+    /// consecutive positions are spread evenly as well.
+    static constexpr std::uint32_t stratum(int j) {
+        constexpr std::uint32_t eighths[8]{0, 4, 2, 6, 1, 5, 3, 7};
+        return eighths[j] << 13;
+    }
 };
 
 /// A uniform number strictly inside (0, 1) from 16 random bits: (k + 1/2) / 2^16, exact in float.

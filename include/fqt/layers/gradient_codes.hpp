@@ -137,7 +137,7 @@ private:
         const H values = h;
         const grid_type grid = grid_of(n);
         const coded out{data, nullptr, nullptr};
-        passes::each_block_with_draws<Arch, Shape, traits::draws>(
+        passes::each_block_with_draws<Arch, Shape, traits>(
             stream,
             c.first_sample + static_cast<std::uint32_t>(n), [&](int p, int b, auto u) __attribute__((always_inline)) {
                 const auto v = values.template load<Arch>(n, p, b);

@@ -35,11 +35,22 @@ FQT_INLINE void each_block(Visit&& visit) {
             for (int p = first; p < end_of_octet<Shape>(first); ++p) visit(p, b);
 }
 
-/// The same with uniform numbers: visit(pixel, block, u); u is 0 where `Draws` is false.
-template <class Arch, shape Shape, bool Draws, class Visit>
+/// The same with the uniform numbers of a quantizer's rounding: visit(pixel, block, u); u is 0 where it draws none.
+template <class Arch, shape Shape, class Traits, class Visit>
 FQT_INLINE void each_block_with_draws(const random_stream& stream, std::uint32_t sample, Visit&& visit) {
-    if constexpr (!Draws) {
+    if constexpr (!Traits::draws) {
         each_block<Shape>([&](int p, int b) __attribute__((always_inline)) { visit(p, b, floats<Arch>(0.0f)); });
+    } else if constexpr (Traits::stratifies) {
+        constexpr int octets = (Shape.pixels() + 7) / 8; // which have random bits as else pixels have
+        for (int first = 0; first < octets; first += 8)
+            for (int b = 0; b < blocks(Shape.channels); ++b) {
+                const simd::octet_bits<Arch> bits(stream, sample, b * lanes, first / 8, octets);
+                for (int octet = first; octet < std::min(first + 8, octets); ++octet) {
+                    const auto of_octet = bits.bits(octet - first);
+                    for (int p = 8 * octet; p < end_of_octet<Shape>(8 * octet); ++p)
+                        visit(p, b, simd::octet_bits<Arch>::stratified(of_octet, p - 8 * octet));
+                }
+            }
     } else {
         for (int first = 0; first < Shape.pixels(); first += 8)
             for (int b = 0; b < blocks(Shape.channels); ++b) {
@@ -107,7 +118,7 @@ float encode_sample(const context& c, const X& x, const Grid& grid, const random
     const Grid own_grid = grid;
     const Codes out{data, nullptr, nullptr};
     floats<Arch> greatest(0.0f);
-    each_block_with_draws<Arch, X::dims, traits::draws>(
+    each_block_with_draws<Arch, X::dims, traits>(
         stream,
         c.first_sample + static_cast<std::uint32_t>(n), [&](int p, int b, auto u) __attribute__((always_inline)) {
             auto* place = const_cast<std::byte*>(out.at(n, p, b));

@@ -123,6 +123,10 @@ private:
         if constexpr (requires { Q::rounding::draws; }) return Q::rounding::draws;
         else return true;
     }
+    static constexpr bool stratifies_of() {
+        if constexpr (requires { Q::rounding::stratifies; }) return Q::rounding::stratifies;
+        else return false;
+    }
     static constexpr const char* rounding_name_of() {
         if constexpr (requires { Q::rounding::name; }) return Q::rounding::name;
         else return "own rounding";
@@ -148,6 +152,8 @@ public:
     static constexpr int bits = bits_of();
     static constexpr bool linear = linear_of(), draws = draws_of(), is_real = std::same_as<Q, real>;
     static constexpr const char* rounding_name = rounding_name_of();
+    /// Whether neighbouring pixels share random numbers (rounding.hpp).
+    static constexpr bool stratifies = stratifies_of();
     using granularity = decltype(granularity_of());
     using grid_type = decltype(Q::fit(interval{}, code_limits{}));
     using range = typename decltype(range_of())::type;

@@ -71,6 +71,13 @@ struct scheme {
     static_assert(
         !is_rotated<Weight> && !is_rotated<Activation>,
         "fqt: hadamard<quantizer> is for gradients; give scheme.weight and scheme.activation the quantizer by itself");
+    static_assert(!quantizer_traits<Weight>::stratifies,
+                  "fqt: scheme.weight is rounded by `stratified`, which pairs neighbouring pixels, and weights have "
+                  "none; use stochastic");
+    static_assert(!(is_blocked<Activation> && quantizer_traits<Activation>::stratifies)
+                      && !(is_blocked<InputGradient> && quantizer_traits<InputGradient>::stratifies)
+                      && !(is_blocked<WeightGradient> && quantizer_traits<WeightGradient>::stratifies),
+                  "fqt: a block format is rounded by `stratified`, but draws a number for each value; use stochastic");
     static_assert(
         !quantizer_traits<Weight>::scales_blocks && !quantizer_traits<Activation>::scales_blocks,
         "fqt: block_scaled<quantizer> is for gradients; give scheme.weight and scheme.activation the quantizer "
@@ -118,9 +125,10 @@ inline constexpr auto w8a8g8 = w8a8_gradient<8>;
 inline constexpr auto w8a8g4 = w8a8_gradient<4>;
 inline constexpr auto w8a8g2 = w8a8_gradient<2>;
 
-/// The quantizer of w8a8_blocks: 2^Bits levels without zero and a scale for each 16 channels, transformed by H before.
+/// The quantizer of w8a8_blocks: 2^Bits levels without zero and a scale for each 16 channels, transformed by H before,
+/// rounded by strata.
 template <int Bits>
-using rotated_blocks = hadamard<block_scaled<dorefa_levels<Bits, stochastic, per_sample>>>;
+using rotated_blocks = hadamard<block_scaled<dorefa_levels<Bits, stratified, per_sample>>>;
 
 /// 8-bit weights and activations; gradients in rotated_blocks of Bits bits, and half a bit for the scales, into both
 /// products, which share their codes. w8a8_blocks<2, 8> rounds h anew for dW, to 8 bits, one grid a sample. Layers

@@ -46,16 +46,23 @@ public:
     }
 
     /// uniform16 of every channel's 16 bits at position 8 * octet + j.
-    FQT_INLINE f32x16<Arch> uniform(int j) const {
-        // Under the exponent of 2^23, 16 bits k are the float 2^23 + k; one exact fma makes (k + 1/2) / 2^16 of it.
-        const word k = bits(j);
-        return fma(as_float(k | word(0x4b000000u)), 0x1p-16f, 0x1p-17f - 0x1p7f);
+    FQT_INLINE f32x16<Arch> uniform(int j) const { return uniform16(bits(j)); }
+
+    /// uniform16 of every channel's random_stream::stratified16 at position 8 * o + j, where the bits at position o are
+    /// `of_octet`.
+    FQT_INLINE static f32x16<Arch> stratified(word of_octet, int j) {
+        return uniform16((of_octet + word(random_stream::stratum(j))) & word(0xffffu));
     }
 
     /// Every channel's 16 bits at position 8 * octet + j.
     FQT_INLINE word bits(int j) const { return j % 2 == 0 ? words_[j / 2] & word(0xffffu) : words_[j / 2] >> 16; }
 
 private:
+    // Under the exponent of 2^23, 16 bits k are the float 2^23 + k; one exact fma makes (k + 1/2) / 2^16 of it.
+    FQT_INLINE static f32x16<Arch> uniform16(word k) {
+        return fma(as_float(k | word(0x4b000000u)), 0x1p-16f, 0x1p-17f - 0x1p7f);
+    }
+
     word words_[4];
 };
 

@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <concepts>
 #include <cstdint>
 #include <vector>
 
@@ -29,6 +30,9 @@ struct full_precision {
 template <int Bits, rounding Rounding = stochastic>
 struct fixed_point {
     static_assert(Bits == 16 || Bits == 8, "fqt: fixed_point<Bits> takes 16 or 8 bits");
+    static_assert(!std::derived_from<Rounding, stratified>,
+                  "fqt: fixed_point is rounded by `stratified`, which pairs neighbouring pixels, and parameters have "
+                  "none; use stochastic");
     static constexpr int bits = Bits;
     using storage = std::conditional_t<Bits == 16, std::int16_t, std::int8_t>;
     using rounding = Rounding;
