@@ -27,6 +27,11 @@ template <int Bits, float Multiple>
 inline constexpr with_gradients<fqt::symmetric<Bits, fqt::stochastic, fqt::per_sample, fqt::rms_multiple<Multiple>>,
                                 fqt::symmetric<8, fqt::stochastic, fqt::per_sample>>
     clipped{};
+/// The blocks of fqt::w8a8_blocks with independent draws instead of strata.
+template <int Bits>
+inline constexpr with_gradients<
+    fqt::hadamard<fqt::block_scaled<fqt::dorefa_levels<Bits, fqt::stochastic, fqt::per_sample>>>>
+    independent_blocks{};
 /// Few bits into dX, 8 into dW.
 template <int Bits>
 inline constexpr with_gradients<fqt::symmetric<Bits, fqt::stochastic, fqt::per_sample>,

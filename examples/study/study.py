@@ -29,7 +29,7 @@ RATES = [0.1, 0.2, 0.4]
 # Tier 1. The first four have no rectifier: float gradients, and blocks that leave it nothing to do.
 PLAIN_ROWS = ["fp32", "w8a8", "blocks4", "blocks3"]
 ROWS = ["tensor8", "tensor4", "tensor2", "w8a8g4", "w8a8g2", "luq4", "luq2", "blocks2"]
-PARTS = ["sample3", "tensor3", "split4", "split2", "clipped3", "clipped2", "blocks2-8"]
+PARTS = ["sample3", "tensor3", "split4", "split2", "clipped3", "clipped2", "blocks2-8", "blocks2-independent"]
 FORM_ROWS = ["tensor4", "tensor2"]
 FORMS = ["gain_energy", "gain_hinge", "gain_crest", "gain_crest-quantized", "even_gains-quantized",
          "unit_gain-through_sigma"]

@@ -27,6 +27,7 @@ NAMES = {
     "blocks4": ("16 channels rotated and scaled", "4", 16),
     "blocks3": ("16 channels rotated and scaled", "3", 8),
     "blocks2": ("16 channels rotated and scaled", "2", 4),
+    "blocks2-independent": ("16 channels rotated and scaled, independent draws", "2", 4),
     "blocks2-8": ("16 channels rotated and scaled, 8 bits into dW", "2 / 8", "4 / 255"),
     "clipped3": ("linear, a grid a sample clipped at 3 rms, 8 bits into dW", "3 / 8", "7 / 255"),
     "clipped2": ("linear, a grid a sample clipped at 2.5 rms, 8 bits into dW", "2 / 8", "3 / 255"),
