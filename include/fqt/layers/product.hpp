@@ -4,8 +4,7 @@
 //     forward          sums = W x       codes of x and W, int32 sums
 //     input gradient   dx = W^T h       codes of h (with the weight scales folded in) and of W
 //     weight gradient  dW = sum_n h x   codes of h and x, one int32 sum a sample, scaled and added in order
-// with h the gradient by the sums. A product whose two operands have linear grids runs on integers; the others, those
-// of the `fp32` scheme among them, run on floats in a fixed order.
+// with h the gradient by the sums. Products of two linear grids run on integers, the others on floats in a fixed order.
 
 #include <fqt/kernels/weight_gradient.hpp>
 #include <fqt/layers/gradient_codes.hpp>
@@ -402,10 +401,11 @@ private:
             found.measure_all(c, values, "a gradient", name_.c_str());
             return found.of_batch(c.samples).range;
         };
-        if constexpr (blocked_dx)
-            memory.dx_tensor = input_gradient_quantizer::fit(range_of(rotated_if<rotates>(h)), {});
-        if constexpr (blocked_dw)
+        const interval range = range_of(rotated_if < blocked_dx ? rotates : rotates_dw > (h));
+        if constexpr (blocked_dx) memory.dx_tensor = input_gradient_quantizer::fit(range, {});
+        if constexpr (blocked_dw && blocked_dx && rotates != rotates_dw)
             memory.dw_tensor = weight_gradient_quantizer::fit(range_of(rotated_if<rotates_dw>(h)), {});
+        else if constexpr (blocked_dw) memory.dw_tensor = weight_gradient_quantizer::fit(range, {});
     }
 
     /// The same for h.
