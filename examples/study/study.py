@@ -26,7 +26,7 @@ NETWORK = "resnet20"
 TEST_EPOCHS, TUNE_EPOCHS, HELD_OUT, TUNE_SEED = 15, 3, 5000, 101
 SEEDS = [1, 2, 3]
 RATES = [0.1, 0.2, 0.4]
-# Tier 1. The first four have no rectifier: float gradients, and blocks that leave it nothing to do.
+# Tier 1. The first four have no rectifier: float gradients, and blocks that add little noise.
 PLAIN_ROWS = ["fp32", "w8a8", "blocks4", "blocks3"]
 ROWS = ["tensor8", "tensor4", "tensor2", "w8a8g4", "w8a8g2", "luq4", "luq2", "blocks2"]
 PARTS = ["sample3", "tensor3", "split4", "split2", "clipped3", "clipped2", "blocks2-8", "blocks2-independent"]

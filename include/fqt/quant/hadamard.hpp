@@ -14,15 +14,14 @@ namespace fqt {
 
 /// Quantizer for h after a transform of each 16 output channels by the orthonormal H, H_ij = +-1/4, which is its own
 /// inverse.
-///   dX = W^T h = (H W)^T (H h)   H W is that of the forward pass's weights, quantized anew by the rule of
-///   scheme.weight
-///                                over its whole range, one grid for the tensor; so no weight scale is folded into h
-///   dW = h x = H ((H h) x)       the sums are turned back as floats, once a batch
-/// The first as in Xi, Li, Chen, Zhu, "Training Transformers with 4-bit Integers" (NeurIPS 2023), whose blocks lie
-/// along the contraction likewise; the NVFP4 recipe also draws signs, here H is fixed. In the second the blocks lie
-/// across the contraction, so that one set of codes can serve both products. For scheme.input_gradient and
-/// scheme.weight_gradient; output channels, of each group of a convolution, in multiples of 16. The first and the last
-/// product are not transformed with eight_bit_edges.
+///   dX = W^T h = (H W)^T (H h)
+///   dW = h x = H ((H h) x), whose sums are turned back as floats, once a batch
+/// H W is that of the forward pass's weights, quantized anew by the rule of scheme.weight over its whole range, one
+/// grid for the tensor; so no weight scale is folded into h. dX as in Xi, Li, Chen, Zhu, "Training Transformers with
+/// 4-bit Integers" (NeurIPS 2023), whose blocks lie along the contraction likewise; the NVFP4 recipe also draws signs,
+/// here H is fixed. In dW the blocks lie across the contraction, so that one set of codes can serve both products. For
+/// scheme.input_gradient and scheme.weight_gradient; output channels, of each group of a convolution, in multiples
+/// of 16. The first and the last product are not transformed with eight_bit_edges.
 template <class Quantizer>
 struct hadamard : Quantizer {
     static_assert(!is_real<Quantizer>, "fqt: hadamard<real> would undo itself; give it a quantizer, or use real");
