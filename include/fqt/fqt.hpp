@@ -29,6 +29,7 @@
 #include <fqt/kernels/staging.hpp>
 #include <fqt/kernels/taps.hpp>
 #include <fqt/kernels/tile_shape.hpp>
+#include <fqt/kernels/two_bytes.hpp>
 #include <fqt/kernels/unroll.hpp>
 #include <fqt/kernels/weight_gradient.hpp>
 #include <fqt/layers/activations.hpp>

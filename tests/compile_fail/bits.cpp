@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // A number of bits that no code has.
-// expect: fqt: symmetric<Bits> takes 2 to 8 bits
+// expect: fqt: symmetric<Bits> takes 2 to 16 bits
 #include <fqt/quant/quantizer.hpp>
 
 #if FQT_FAIL
-constexpr int bits = 9;
+constexpr int bits = 17;
 #else
 constexpr int bits = 3;
 #endif

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Scales of blocks on a grid with a zero point, whose integers could leave a byte.
-// expect: fqt: block_scaled<quantizer> multiplies integers that are even about zero; give it symmetric, power_of_two or
+// expect: fqt: block_scaled<quantizer> multiplies integers that are even about zero; give it symmetric or power_of_two
 #include <fqt/quant/asymmetric.hpp>
 #include <fqt/quant/block_scaled.hpp>
 

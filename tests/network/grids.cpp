@@ -52,6 +52,14 @@ constexpr like<fqt::algorithms::daint8> daint8{};
 constexpr formats<symmetric<8>, symmetric<8>, fqt::block_scaled<fqt::dorefa_levels<2, stochastic, per_sample>>,
                   fqt::block_scaled<symmetric<3, stochastic>>>
     in_blocks{};
+// Integers of two bytes: weights, inputs and gradients, alone and together.
+constexpr formats<fqt::tanh_weights<fqt::dorefa_levels<8, nearest>>, symmetric<12>,
+                  symmetric<16, stochastic, per_sample>, fqt::asymmetric<8, stochastic>>
+    two_bytes{};
+constexpr formats<symmetric<8>, symmetric<8>, fqt::flag_grid<8>, fqt::luq<5>> two_bytes_of_h{};
+constexpr formats<fqt::asymmetric<8, nearest, per_channel>, fqt::asymmetric<8>, symmetric<8, stochastic>,
+                  symmetric<15, stochastic, per_channel>>
+    two_bytes_of_w{};
 constexpr formats<symmetric<4, nearest, per_tensor, fqt::sawb>,
                   symmetric<4, nearest, per_tensor, fqt::clipped_activation>, fqt::radix4<fqt::even_powers>,
                   fqt::radix4<fqt::odd_powers>>
@@ -252,6 +260,11 @@ TEST_CASE("learnt steps") { check<learned>(); }
 TEST_CASE("kinds of distributions by channel") { check<daint8>(); }
 TEST_CASE("blocks of channels with scales of their own") { check<in_blocks>(); }
 TEST_CASE("radix 4 and a learnt clip") { check<ultra_low>(); }
+TEST_CASE("integers of two bytes") {
+    check<two_bytes>();
+    check<two_bytes_of_h>();
+    check<two_bytes_of_w>();
+}
 
 namespace {
 

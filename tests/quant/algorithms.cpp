@@ -33,20 +33,21 @@ int levels_of() {
 TEST_CASE("integer formats run on integers, and the others are those that the docs name") {
     CHECK(integers_of<published::dorefa<1, 2, 4>>() == all);
     CHECK(integers_of<published::dorefa<7, 8, 7>>() == all);
-    CHECK(integers_of<published::dorefa<8, 8, 8>>() == none); // integers to 255
+    CHECK(integers_of<published::dorefa<8, 8, 8>>() == all);
     CHECK(integers_of<published::wage>() == all);
-    CHECK(integers_of<published::wageubn>() == forward);
-    CHECK(integers_of<published::sbm>() == (forward | dx));
+    CHECK(integers_of<published::wageubn>() == all);
+    CHECK(integers_of<published::sbm>() == all);
     CHECK(integers_of<published::ui8>() == all);
     CHECK(integers_of<published::daint8>() == all);
     CHECK(integers_of<published::fpbp<8>>() == all);
     CHECK(integers_of<published::statquant_ptq<4>>() == all);
     CHECK(integers_of<published::statquant_psq<8>>() == all);
     CHECK(integers_of<published::statquant_bhq<4>>() == all);
-    CHECK(integers_of<published::ultra_low>() == forward);
+    CHECK(integers_of<published::ultra_low>() == all);
     CHECK(integers_of<published::luq<2>>() == all);
     CHECK(integers_of<published::luq<4>>() == all);
-    CHECK(integers_of<published::luq<5>>() == forward);
+    CHECK(integers_of<published::luq<5>>() == all);
+    CHECK(integers_of<published::luq<6>>() == forward); // ratios to 2^30
     CHECK(integers_of<published::luq_smp<>>() == all);
     CHECK(integers_of<published::niti>() == all);
     CHECK(integers_of<published::fp8>() == none);
@@ -63,10 +64,10 @@ TEST_CASE("gradients into dX have as many levels as the docs say") {
     CHECK(levels_of<published::dorefa<1, 2, 4>>() == 16);
     CHECK(levels_of<published::wage>() == 255);
     CHECK(levels_of<published::wageubn>() == 253);
-    CHECK(levels_of<published::sbm>() == 255);
+    CHECK(levels_of<published::sbm>() == 256);
     CHECK(levels_of<published::fpbp<6>>() == 63);
     CHECK(levels_of<published::statquant_ptq<4>>() == 16);
-    CHECK(levels_of<published::statquant_ptq<8>>() == 255);
+    CHECK(levels_of<published::statquant_ptq<8>>() == 256);
     CHECK(levels_of<published::statquant_bhq<4>>() == 15);
     CHECK(levels_of<published::ultra_low>() == 15);
     CHECK(levels_of<published::luq<2>>() == 3);

@@ -18,6 +18,10 @@ using four_levels = fqt::block_scaled<fqt::dorefa_levels<Bits, fqt::stochastic, 
 template <int Bits>
 using symmetric = fqt::block_scaled<fqt::symmetric<Bits, fqt::stochastic, fqt::per_sample>>;
 
+// Integers of two bytes leave no room for a scale.
+static_assert(fqt::detail::greatest_of<fqt::dorefa_levels<8>>() == 0
+              && fqt::detail::greatest_of<fqt::symmetric<9>>() == 0);
+
 float uniform(std::uint32_t i) { return fqt::uniform32(fqt::random_stream{7, 0, 0}.block(i, 0)[0]); }
 
 /// A block of values of magnitude up to `most`, the first of them `most`.

@@ -72,7 +72,10 @@ constexpr fqt::interval both_ways(float m) { return {-m, m}; }
 static_assert(fqt::quantizer<fqt::e4m3<>> && fqt::quantizer<fqt::e5m2<fqt::stochastic>> && fqt::quantizer<fqt::luq<2>>);
 static_assert(fqt::bits_of<fqt::e4m3<>> == 8 && fqt::bits_of<fqt::fp4<>> == 4 && fqt::bits_of<fqt::luq<3>> == 3);
 static_assert(fqt::is_linear<fqt::fp4<>> && fqt::is_linear<fqt::luq<4>> && fqt::is_linear<fqt::minifloat<2, 3>>);
-static_assert(!fqt::is_linear<fqt::e4m3<>> && !fqt::is_linear<fqt::minifloat<3, 2>> && !fqt::is_linear<fqt::luq<5>>);
+static_assert(!fqt::is_linear<fqt::e4m3<>> && !fqt::is_linear<fqt::luq<6>>);
+static_assert(fqt::quantizer_traits<fqt::minifloat<3, 2>>::integer_bytes(true) == 2
+              && fqt::quantizer_traits<fqt::luq<5>>::integer_bytes(true) == 2
+              && fqt::quantizer_traits<fqt::luq<4>>::integer_bytes(true) == 1);
 static_assert(fqt::quantizer_traits<fqt::e4m3<>>::limits(true) == fqt::code_limits{-126, 126});
 static_assert(fqt::quantizer_traits<fqt::e5m2<>>::limits(false) == fqt::code_limits{0, 123});
 static_assert(fqt::quantizer_traits<fqt::luq<2>>::limits(true) == fqt::code_limits{-1, 1});
@@ -181,12 +184,14 @@ TEST_CASE("the shared exponent of the MX formats is the exponent of the block le
     CHECK(q.value(q.code(7.9f)) == 6);
 }
 
-TEST_CASE("grids with at most 127 steps are integers times the step") {
+TEST_CASE("grids with at most 32639 steps are integers times the step") {
     for (const float m : scales) {
         CHECK(grids::is_linear_as_it_says<fqt::fp4<>>(both_ways(m)));
         CHECK(grids::is_linear_as_it_says<fqt::minifloat<2, 3>>(both_ways(m)));
         CHECK(grids::is_linear_as_it_says<fqt::luq<4>>(both_ways(m)));
         CHECK(grids::is_linear_as_it_says<fqt::luq<2>>({0, m}));
+        CHECK(grids::is_linear_as_it_says<fqt::luq<5>>(both_ways(m)));
+        CHECK(grids::is_linear_as_it_says<fqt::minifloat<3, 2>>(both_ways(m)));
     }
     const auto integers = []<class Q>(Q) {
         std::vector<double> all;

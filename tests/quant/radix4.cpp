@@ -24,7 +24,8 @@ double expected(double y, double first) {
 
 } // namespace
 
-static_assert(fqt::quantizer<even> && fqt::quantizer<odd> && !fqt::is_linear<even> && fqt::bits_of<even> == 4);
+static_assert(fqt::quantizer<even> && fqt::quantizer<odd> && fqt::is_linear<even> && fqt::bits_of<even> == 4);
+static_assert(fqt::quantizer_traits<odd>::integer_bytes(true) == 2);
 
 TEST_CASE("values of the even phase are powers of 4 times the scale, those of the odd phase twice such powers") {
     const fitted<even> e({-4096, 4096});
@@ -66,7 +67,7 @@ TEST_CASE("the two phases err in different directions from 1.25 to 2 and from 2.
         }
 }
 
-TEST_CASE("codes are sound and points stay, at any scale") {
+TEST_CASE("codes are sound, points stay, and integers are as they say, at any scale") {
     for (const float m : {0.0f, 0x1p-149f, 0x1p-110f, 1.0f, 3.7f, 1e30f, std::numeric_limits<float>::max()})
         for (const fqt::interval range : {fqt::interval{-m, m}, {0, m}}) {
             CHECK(grids::codes_are_sound<even>(range));
@@ -74,6 +75,8 @@ TEST_CASE("codes are sound and points stay, at any scale") {
             if (m > 1e-30f) {
                 CHECK(grids::points_stay<even>(range));
                 CHECK(grids::points_stay<odd>(range));
+                CHECK(grids::is_linear_as_it_says<even>(range));
+                CHECK(grids::is_linear_as_it_says<odd>(range));
             }
         }
 }

@@ -77,7 +77,7 @@ inline std::vector<float> telling_values(float m) {
 
 inline bool same_bits(float a, float b) { return std::bit_cast<std::uint32_t>(a) == std::bit_cast<std::uint32_t>(b); }
 
-/// Whether the limits are those of codes with as many bits as memory keeps, 2 to 8.
+/// Whether the limits are those of codes with as many bits as memory keeps, 2 to 16.
 template <class Q>
 constexpr bool fits_memory() {
     using traits = fqt::quantizer_traits<Q>;
@@ -86,7 +86,7 @@ constexpr bool fits_memory() {
     // A quantizer may keep all tensors unsigned.
     const bool of_signed =
         with_sign.low < 0 ? with_sign.low >= -half && with_sign.high < half : with_sign.high < 2 * half;
-    return traits::bits >= 2 && traits::bits <= 8 && of_signed && without.low >= 0 && without.high < 2 * half;
+    return traits::bits >= 2 && traits::bits <= 16 && of_signed && without.low >= 0 && without.high < 2 * half;
 }
 
 /// Whether all codes of many values of both signs are integers within the limits, the same on every instruction set,
@@ -120,14 +120,15 @@ bool points_stay(fqt::interval range, std::initializer_list<float> uniforms = {l
     return all;
 }
 
-/// Whether decode is the integer times the step, and integers fit eight bits.
+/// Whether decode is the integer times the step, and integers are within what the quantizer says, some at its end.
 template <class Q>
 bool is_linear_as_it_says(fqt::interval range) {
     const fitted<Q> q(range);
-    bool all = fqt::is_linear<Q>;
+    const int most = fqt::quantizer_traits<Q>::greatest_integer(range.low < 0);
+    bool all = fqt::is_linear<Q> && most <= fqt::greatest_of_two_bytes;
     for (int c = q.limits.low; c <= q.limits.high; ++c) {
         const float n = q.integer(static_cast<float>(c));
-        all = all && n == std::nearbyint(n) && n <= (range.low < 0 ? 127 : 255) && n >= (range.low < 0 ? -127 : 0);
+        all = all && n == std::nearbyint(n) && std::abs(n) <= static_cast<float>(most) && (n >= 0 || range.low < 0);
         all = all && same_bits(q.value(static_cast<float>(c)), f32<fqt::arch::generic>(n * q.grid.step).lane(0));
     }
     return all;

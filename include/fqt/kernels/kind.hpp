@@ -54,6 +54,16 @@ struct real {
 template <class Kind>
 inline constexpr bool is_integer = Kind::group == 4;
 
+/// The sums of either kind as floats.
+template <class Registers>
+FQT_INLINE simd::f32_lanes<Registers> as_floats(simd::i32_lanes<Registers> sums) {
+    return sums.to_float();
+}
+template <class Registers>
+FQT_INLINE simd::f32_lanes<Registers> as_floats(simd::f32_lanes<Registers> sums) {
+    return sums;
+}
+
 /// Bytes of one vector: 16 lanes of `group` weights, or 16 sums.
 inline constexpr int vector_bytes = 64;
 

@@ -22,6 +22,7 @@ struct gradient_codes {
                           by_channel = has_granularity<Q, per_channel>;
     static constexpr code_limits limits = traits::limits(true);
     static constexpr int copies = traits::copies;
+    static constexpr bool two_bytes = traits::integer_bytes(true) == 2;
     /// At least extremes, by which NaN and infinity are found.
     static constexpr measures needs = std::max(range::needs, measures::extremes);
     /// Floats that the range rule keeps between steps.
@@ -36,7 +37,8 @@ struct gradient_codes {
     std::byte* data;         // `copies` roundings, one after the other
     grid_type* grids;        // per tensor: 1; per sample: one each; per channel: one each
     float *steps, *inverses; // per channel, padded: for lanes
-    std::size_t copy_bytes;
+    std::byte* bytes;        // of integers that may take two: how many they take, of each sample and rounding
+    std::size_t copy_bytes, samples;
 
     /// Takes memory for `samples` samples from a carver; with an empty carver it only counts.
     static constexpr gradient_codes carve(carver& memory, int samples) {
@@ -49,6 +51,8 @@ struct gradient_codes {
                                                           : 1);
         g.steps = memory.take<float>(by_channel ? static_cast<std::size_t>(padded(Shape.channels)) : 1);
         g.inverses = memory.take<float>(by_channel ? static_cast<std::size_t>(padded(Shape.channels)) : 1);
+        if constexpr (two_bytes) g.bytes = memory.take<std::byte>(n * copies);
+        g.samples = n;
         return g;
     }
 
@@ -56,6 +60,7 @@ struct gradient_codes {
     gradient_codes copy(int number) const {
         gradient_codes g = *this;
         g.data += static_cast<std::size_t>(number) * copy_bytes;
+        if constexpr (two_bytes) g.bytes += static_cast<std::size_t>(number) * samples;
         return g;
     }
 
@@ -116,6 +121,8 @@ struct gradient_codes {
         else return coded{data, &grid_of(n), nullptr}.template load<Arch>(n, p, b);
     }
     const std::byte* at(int n, int p, int b) const { return coded{data, nullptr, nullptr}.at(n, p, b); }
+    /// The bytes that the integers of sample n take.
+    int integer_bytes(int n) const { return two_bytes ? std::to_integer<int>(bytes[n]) : 1; }
 
 private:
     static grid_type fit(const measurement& m, float* remembered) {
@@ -137,6 +144,7 @@ private:
         const H values = h;
         const grid_type grid = grid_of(n);
         const coded out{data, nullptr, nullptr};
+        floats<Arch> greatest(0.0f);
         passes::each_block_with_draws<Arch, Shape, traits>(
             stream,
             c.first_sample + static_cast<std::uint32_t>(n), [&](int p, int b, auto u) __attribute__((always_inline)) {
@@ -156,9 +164,11 @@ private:
                     }
                 }
                 ();
-                simd::store_codes<traits::stored_bits, traits::stored_signed(true)>(place,
-                                                                                    passes::clamped<Arch>(q, limits));
+                const auto code = passes::clamped<Arch>(q, limits);
+                simd::store_codes<traits::stored_bits, traits::stored_signed(true)>(place, code);
+                if constexpr (two_bytes) greatest = max(greatest, abs(traits::integer(code, grid)));
             });
+        if constexpr (two_bytes) bytes[n] = reduce_max(greatest) <= 127.0f ? std::byte{1} : std::byte{2};
     }
 
     template <class Arch, class H>
@@ -188,9 +198,17 @@ struct code_source {
 
     template <class Arch>
     simd::u8x16<Arch> bytes(int p, int b) const {
-        if constexpr (traits::has_integers)
-            return simd::to_bytes(tensor.template integers<Arch>(n, p, b) + floats<Arch>(is_signed ? 128.0f : 0.0f));
+        if constexpr (traits::has_integers || traits::stored_bits > 8)
+            return simd::to_bytes(integers<Arch>(p, b) + floats<Arch>(is_signed ? 128.0f : 0.0f));
         else return simd::load_code_bytes<Arch, traits::stored_bits, is_signed>(tensor.at(n, p, b));
+    }
+    template <class Arch>
+    floats<Arch> integers(int p, int b) const {
+        return tensor.template integers<Arch>(n, p, b);
+    }
+    int integer_bytes() const {
+        if constexpr (requires { tensor.integer_bytes(n); }) return tensor.integer_bytes(n);
+        else return traits::integer_bytes(is_signed);
     }
     template <class Arch>
     floats<Arch> values(int p, int b) const {

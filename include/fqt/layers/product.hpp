@@ -27,7 +27,10 @@ class product_layer {
     using forward_kernel = typename weights_type::forward_kernel;
     using backward_kernel = typename weights_type::backward_kernel;
     using weight_kind = product_kind<activation_quantizer, weight_gradient_quantizer>;
-    using weight_kernel = kernels::weight_gradient_product<G, weight_kind, Arch>;
+    using weight_kernel =
+        kernels::weight_gradient_of_bytes<kernels::weight_gradient_product<G, weight_kind, Arch>,
+                                          product_bytes<activation_quantizer, weight_gradient_quantizer>,
+                                          product_bytes<weight_gradient_quantizer, activation_quantizer>>;
     using dx_codes = gradient_codes<G.out(), input_gradient_quantizer>;
     using dw_codes = gradient_codes<G.out(), weight_gradient_quantizer>;
     using reflecting_groups = householder_groups<G.out(), G.in>;
@@ -81,6 +84,8 @@ class product_layer {
 
     template <class X>
     using input_type = typename stored_input<G.in, activation_quantizer, Arch>::template type<X>;
+    template <class X> // whether products take X's integers as signed bytes, which two bytes always are
+    static constexpr bool signs = !X::nonnegative || quantizer_traits<activation_quantizer>::integer_bytes(false) == 2;
     template <class X>
     static constexpr bool clips = stored_input<G.in, activation_quantizer, Arch>::template changes_gradient<X>;
 
@@ -185,7 +190,7 @@ public:
 
     template <class X>
     auto forward(const context& c, const X& x) {
-        weights_.prepare(c, number_, name_.c_str(), !X::nonnegative, X::learns);
+        weights_.prepare(c, number_, name_.c_str(), signs<X>, X::learns);
         input_.prepare_forward(c, x, name_);
         set_scale(x, 1.0f / unit);
         const auto out = view(x);
@@ -194,7 +199,7 @@ public:
             input_.encode_sample(c, x, n, stream_of(c, number_, purpose::activations), memory.greatest);
             auto* to = sums_;
             const auto write = [=](int p, int b, auto sums) __attribute__((always_inline)) {
-                simd::store(to + offset_of(G.out(), n, p, b), as_floats(sums) * unit);
+                simd::store(to + offset_of(G.out(), n, p, b), kernels::as_floats(sums) * unit);
             };
             multiply(c, x, n, thread, write);
             passes::moments_of_sample<Arch>(
@@ -210,7 +215,7 @@ public:
     template <unsigned Held, class X>
     auto infer(const context& c, const X& x) {
         constexpr int slot = std::countr_one(Held | X::slots);
-        weights_.prepare_infer(c, number_, name_.c_str(), !X::nonnegative);
+        weights_.prepare_infer(c, number_, name_.c_str(), signs<X>);
         input_.prepare_infer(x, name_);
         set_scale(x, 1.0f);
         auto* sums = reinterpret_cast<exact_sums*>(c.slot(slot));
@@ -230,9 +235,6 @@ public:
     }
 
 private:
-    static floats<Arch> as_floats(simd::i32x16<Arch> sums) { return sums.to_float(); }
-    static floats<Arch> as_floats(floats<Arch> sums) { return sums; }
-
     /// The pieces of shared memory that the forward pass uses at the same time.
     struct forward_memory {
         std::byte* moments{};
@@ -256,10 +258,6 @@ private:
             scale_[k] = integer_forward ? product(product(weights_.step[k], activation_step), per_unit) : 1.0f;
             if (Bias && !std::isfinite(bias_[k])) passes::refuse_non_finite("a bias", name_.c_str());
         }
-    }
-    static float step_of(const auto& grid) {
-        if constexpr (requires { grid.step; }) return grid.step;
-        else return 1.0f;
     }
 
     /// Calls stage(source) with how a kernel reads sample n of the input for a product that contracts along Axis: as
@@ -436,8 +434,8 @@ private:
         if constexpr (integer_backward) scale = floats<Arch>(product(memory.dx.step_of(n), weights_.rotated_step));
         const auto write = [=](int p, int b, auto sums) __attribute__((always_inline)) {
             auto* place = dx + offset_of(G.in, n, p, b);
-            if constexpr (std::same_as<Plus, nothing>) simd::store(place, as_floats(sums) * scale);
-            else simd::store(place, fma(as_floats(sums), scale, plus.template load<Arch>(n, p, b)));
+            if constexpr (std::same_as<Plus, nothing>) simd::store(place, kernels::as_floats(sums) * scale);
+            else simd::store(place, fma(kernels::as_floats(sums), scale, plus.template load<Arch>(n, p, b)));
         };
         backward_kernel::run(staged, weights_.packed_backward, write);
     }
@@ -460,7 +458,7 @@ private:
                     std::byte* gradient = activation + weight_kernel::staged_activation_bytes;
                     if (copy == 0)
                         stage_x<block_axis::pixels>(c, x, n + i, rounded, [&](const auto& source) {
-                            weight_kernel::stage_activation(source, !X::nonnegative, activation);
+                            weight_kernel::stage_activation(source, signs<X>, activation);
                         });
                     stage_h<weight_gradient_quantizer, block_axis::pixels>(
                         c, memory.dw.copy(copy), memory.dw_tensor, purpose::weight_gradient, rotated_if<rotates_dw>(h),
@@ -468,7 +466,7 @@ private:
                     samples[i] = {activation, gradient, 1.0f};
                     if constexpr (integer_weight_gradient) samples[i].scale = memory.dw.step_of(n + i);
                 }
-                weight_kernel::run(samples, count, !X::nonnegative, n == first && copy == 0, of_group);
+                weight_kernel::run(samples, count, signs<X>, n == first && copy == 0, of_group);
             }
         }
     }

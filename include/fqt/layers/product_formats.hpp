@@ -52,11 +52,16 @@ private:
     template <class A, class B>
     static constexpr bool integer = std::same_as<product_kind<A, B>, kernels::integer>;
 
+    template <class A, class B>
+    static constexpr bool has_two = product_bytes<A, B> == 2 || product_bytes<B, A> == 2;
+
     /// In which type the three products add up.
     static constexpr const char* sums() {
         constexpr bool forward = integer<weight, activation>, dw = integer<activation, weight_gradient>;
         constexpr bool dx = WantsDx ? integer<weight, input_gradient> : dw;
-        if (forward && dx && dw) return "int32 sums";
+        constexpr bool two_bytes =
+            has_two<weight, activation> || has_two<weight, input_gradient> || has_two<activation, weight_gradient>;
+        if (forward && dx && dw) return two_bytes ? "int32 sums of bytes" : "int32 sums";
         if (!forward && !dx && !dw) return "fp32 sums in a fixed order";
         if (dx && dw) return "fp32 sums in a fixed order forward, int32 backward";
         if (!dx && !dw) return "int32 sums forward, fp32 in a fixed order backward";

@@ -7,6 +7,7 @@
 
 #include <fqt/kernels/forward.hpp>
 #include <fqt/kernels/input_gradient.hpp>
+#include <fqt/kernels/two_bytes.hpp>
 #include <fqt/layers/block_rounding.hpp>
 #include <fqt/layers/layer.hpp>
 #include <fqt/layers/passes.hpp>
@@ -21,6 +22,12 @@ namespace fqt {
 template <class A, class B>
 using product_kind = std::conditional_t<is_linear<A> && is_linear<B>, kernels::integer, kernels::real>;
 
+/// Bytes of Q's integers in its product with Other; of those that may be negative and those that may not the more.
+template <class Q, class Other>
+inline constexpr int product_bytes = is_linear<Q>&& is_linear<Other>
+    ? std::max(quantizer_traits<Q>::integer_bytes(true), quantizer_traits<Q>::integer_bytes(false))
+    : 1;
+
 template <geometry G, class Scheme, class Arch>
 struct weights {
     using quantizer = typename Scheme::weight_quantizer;
@@ -29,12 +36,19 @@ struct weights {
     using rule = range_traits<range_rule>;
     using forward_kind = product_kind<quantizer, typename Scheme::activation_quantizer>;
     using backward_kind = product_kind<quantizer, typename Scheme::input_gradient_quantizer>;
-    using forward_kernel = kernels::forward_product<G, forward_kind, Arch>;
-    using backward_kernel = kernels::input_gradient_product<G, backward_kind, Arch>;
-
-    static constexpr int row = G.weights() / G.outputs; // weights of one output channel
     static constexpr bool integer_forward = std::same_as<forward_kind, kernels::integer>;
     static constexpr bool integer_backward = std::same_as<backward_kind, kernels::integer>;
+
+    static constexpr int code_bytes = traits::integer_bytes(true);
+    template <class Kernel, class Other, shape Out>
+    using of_bytes = kernels::product_of_bytes<Kernel, G, Out, Arch, product_bytes<Other, quantizer>,
+                                               product_bytes<quantizer, Other>>;
+    using forward_kernel =
+        of_bytes<kernels::forward_product<G, forward_kind, Arch>, typename Scheme::activation_quantizer, G.out()>;
+    using backward_kernel = of_bytes<kernels::input_gradient_product<G, backward_kind, Arch>,
+                                     typename Scheme::input_gradient_quantizer, G.in>;
+
+    static constexpr int row = G.weights() / G.outputs; // weights of one output channel
     static constexpr bool rotates = is_rotated<typename Scheme::input_gradient_quantizer>;
     static constexpr bool decodes = !is_real<quantizer> && (!integer_forward || !integer_backward || rotates);
     static constexpr bool by_channel = has_granularity<quantizer, per_channel>;
@@ -48,7 +62,7 @@ struct weights {
                   "fqt: scheme.weight learns its range, for which its grid must be linear; use symmetric<bits>");
 
     float *value{}, *gradient{};
-    std::int8_t* code{}; // integers, (k, r, s, c), unless the quantizer is `real`
+    std::int8_t* code{}; // integers, (k, r, s, c), unless the quantizer is `real`; all low bytes, then all high ones
     float* step{};       // of each output channel's grid; 1 where values are decoded before the product
     float* fold{};       // what is folded into channel k of the gradient: the step, or a stand-in where that is 0
     float* norm{};       // Euclidean norm of each output channel's weights
@@ -61,7 +75,7 @@ struct weights {
     constexpr void plan(planner& p, bool learns) {
         p.persistent(value, G.weights());
         p.persistent(gradient, G.weights());
-        if (has_codes) p.persistent(code, G.weights());
+        if (has_codes) p.persistent(code, code_bytes * G.weights());
         p.persistent(step, padded(G.outputs));
         p.persistent(fold, padded(G.outputs));
         p.persistent(norm, padded(G.outputs));
@@ -76,7 +90,7 @@ struct weights {
         p.persistent(packed_value_, G.weights());
         p.persistent(packed_forward, static_cast<int>(forward_kernel::packed_bytes));
         if (learns) p.persistent(packed_backward, static_cast<int>(backward_kernel::packed_bytes));
-        if (rotates && has_codes) p.persistent(rotated_code_, G.weights());
+        if (rotates && has_codes) p.persistent(rotated_code_, code_bytes * G.weights());
         if (decodes || rotates)
             p.shared((is_blocked<quantizer> || rotates ? 2 : 1) * sizeof(float)
                      * static_cast<std::size_t>(G.weights()));
@@ -173,7 +187,7 @@ struct weights {
             double sum = 0;
             const float c = *learned;
             for (int i = 0; i < G.weights(); ++i) {
-                const float w = value_to_quantize()[i], decoded = product(static_cast<float>(code[i]), *step);
+                const float w = value_to_quantize()[i], decoded = product(static_cast<float>(integer_at(i)), *step);
                 using one = floats<arch::generic>;
                 sum = std::fma(double{one(range_rule::slope(one(w), one(decoded), one(c))).lane(0)},
                                double{gradient[i]}, sum);
@@ -202,6 +216,7 @@ private:
     bool is_packed_{};
 
     const float* value_to_quantize() const { return transforms ? transformed_ : value; }
+    int integer_at(int i) const { return code[i] + (code_bytes == 2 ? 256 * code[G.weights() + i] : 0); }
 
     /// H w along the outputs, quantized by the weights' own rule: codes, and what they stand for in `to`.
     void rotate(const float* w, const random_stream& stream, int threads, float* to) {
@@ -297,9 +312,11 @@ private:
                 for (int i = 0; i < count; ++i) u[i] = uniform16(stream.bits16(rounding, k, first + i, row));
             const auto rounded = passes::clamped<Arch>(quantizer::encode(values::load(v), g, values::load(u)), limits);
             traits::integer(rounded, g).store(q);
-            for (int i = 0; i < count; ++i)
-                codes[k * row + first + i] =
-                    static_cast<std::int8_t>(static_cast<int>(q[i])); // beyond a byte: never multiplied
+            for (int i = 0; i < count; ++i) {
+                const int integer = static_cast<int>(q[i]), at = k * row + first + i;
+                codes[at] = static_cast<std::int8_t>(integer); // the low byte
+                if constexpr (code_bytes == 2) codes[G.weights() + at] = static_cast<std::int8_t>((integer + 128) >> 8);
+            }
             if constexpr (decodes) {
                 quantizer::decode(rounded, g).store(d);
                 std::copy_n(d, count, decoded + k * row + first);

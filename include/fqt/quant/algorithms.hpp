@@ -39,14 +39,6 @@ template <>
 struct dorefa_weights<1> {
     using type = sign_of<>;
 };
-template <int Bits, rounding Rounding, granularity Granularity>
-struct asymmetric_to_seven {
-    using type = asymmetric<Bits, Rounding, Granularity>;
-};
-template <rounding Rounding, granularity Granularity>
-struct asymmetric_to_seven<8, Rounding, Granularity> {
-    using type = symmetric<8, Rounding, Granularity>;
-};
 
 } // namespace detail
 
@@ -54,8 +46,7 @@ struct asymmetric_to_seven<8, Rounding, Granularity> {
 
 /// DoReFa-Net (Zhou, Wu, Ni, Zhou, Wen, Zou 2016; the authors' code). Weights tanh-normalized on 2^k levels without
 /// zero, of one bit sign(w) E|w| (eq. 7, 9); activations clipped to [0, 1] (eq. 11); gradients on 2^k levels without
-/// zero by sample, stochastic (eq. 12); first and last product in floats. Integers up to 7 bits; 8-bit levels without
-/// zero reach 255 and run on floats. 1-2-6 and 1-2-4 are the paper's.
+/// zero by sample, stochastic (eq. 12); first and last product in floats. 1-2-6 and 1-2-4 are the paper's.
 template <int WeightBits = 1, int ActivationBits = 2, int GradientBits = 4>
 inline constexpr detail::formats<typename detail::dorefa_weights<WeightBits>::type,
                                  symmetric<ActivationBits, nearest, per_tensor, fixed_range<0.0f, 1.0f>>,
@@ -74,15 +65,17 @@ inline constexpr detail::formats<fixed_step<2>, fixed_step<8>,
     wage{};
 
 /// WAGEUBN (Yang, Wu, Deng et al., Neural Networks 2020; the authors' code). Weights and activations in steps of 2^-7;
-/// the gradient of sums in two ranges with a flag (E2), here 8 bits with the flag, on floats since ratios reach 4032.
+/// the gradient of sums in two ranges with a flag (E2), here 8 bits with the flag: integers to 4032, of two bytes.
 /// Batch normalization quantized_affine<8>. The paper's integer optimizer is not part of the scheme.
 inline constexpr detail::formats<fixed_step<8>, fixed_step<8>, flag_grid<8>, flag_grid<8>, uniform_edges> wageubn{};
 
-/// SBM (Banner, Hubara, Hoffer, Soudry: Scalable methods, NeurIPS 2018). 8-bit weights and activations by tensor;
-/// gradient bifurcation: 8 bits stochastic into dX, not quantized into dW; all layers. Batch normalization range_norm.
-/// The paper's grids run from the least to the greatest value; here they are symmetric, since 8-bit integers with a
-/// zero point need 9 bits. Ranges of activations are those of the batch, not means over samples.
-inline constexpr detail::formats<symmetric<8>, symmetric<8>, symmetric<8, stochastic>, real, uniform_edges> sbm{};
+/// SBM (Banner, Hubara, Hoffer, Soudry: Scalable methods, NeurIPS 2018). 8-bit weights and activations by tensor, from
+/// the least to the greatest value; gradient bifurcation: 8 bits stochastic into dX, 16 into dW, which the authors'
+/// code leaves in floats; all layers. Batch normalization range_norm. Zero points make integers of 9 bits, so of two
+/// bytes. Ranges of activations are those of the batch, not means over samples.
+inline constexpr detail::formats<asymmetric<8>, asymmetric<8>, asymmetric<8, stochastic>, symmetric<16, stochastic>,
+                                 uniform_edges>
+    sbm{};
 
 /// Unified INT8 (Zhu, Gong, Yu, Liu, Wang, Li, Yan, CVPR 2020; second hand). 8 bits by tensor; gradients clipped where
 /// the cosine with the true gradient is greatest (direction sensitive clipping), searched at every step; the paper does
@@ -106,17 +99,15 @@ inline constexpr detail::formats<power_of_two<8>, power_of_two<8>, power_of_two<
 
 /// StatQuant's PTQ (Chen, Gai, Yao, Mahoney, Gonzalez, NeurIPS 2020; the authors' code): gradients of Bits bits between
 /// the least and the greatest value with an exact zero, one grid a tensor, stochastic; dW at 8 bits always, as in their
-/// code (bwbits = 8), symmetric. At 8 bits the grid is symmetric: with a zero point integers need 9. All layers.
+/// code (bwbits = 8), symmetric. At 8 bits integers with a zero point take two bytes. All layers.
 template <int Bits>
-inline constexpr detail::formats<symmetric<8>, symmetric<8>,
-                                 typename detail::asymmetric_to_seven<Bits, stochastic, per_tensor>::type,
+inline constexpr detail::formats<symmetric<8>, symmetric<8>, asymmetric<Bits, stochastic, per_tensor>,
                                  symmetric<8, stochastic>, uniform_edges>
     statquant_ptq{};
 
 /// StatQuant's PSQ: the same with a grid for each sample.
 template <int Bits>
-inline constexpr detail::formats<symmetric<8>, symmetric<8>,
-                                 typename detail::asymmetric_to_seven<Bits, stochastic, per_sample>::type,
+inline constexpr detail::formats<symmetric<8>, symmetric<8>, asymmetric<Bits, stochastic, per_sample>,
                                  symmetric<8, stochastic, per_sample>, uniform_edges>
     statquant_psq{};
 
@@ -131,8 +122,8 @@ inline constexpr detail::formats<symmetric<8>, symmetric<8>, symmetric<Bits, sto
 
 /// Ultra-low precision 4-bit training (Sun, Wang, Chen et al., NeurIPS 2020; second hand and from memory). Weights by
 /// SAWB, activations by PACT (give the optimizer decay_range); gradients 1-3-0 in radix 4, even powers into dX, odd
-/// ones into dW (two-phase rounding), to nearest. Ratios of 4096 fit no byte: backward products run on floats. The
-/// paper's trainable GradScale is replaced by the tensor's largest magnitude.
+/// ones into dW (two-phase rounding), to nearest. Integers to 4096 take two bytes. The paper's trainable GradScale is
+/// replaced by the tensor's largest magnitude.
 inline constexpr detail::formats<symmetric<4, nearest, per_tensor, sawb>,
                                  symmetric<4, nearest, per_tensor, clipped_activation>, radix4<even_powers>,
                                  radix4<odd_powers>>
@@ -140,7 +131,7 @@ inline constexpr detail::formats<symmetric<4, nearest, per_tensor, sawb>,
 
 /// LUQ (Chmiel, Banner, Hoffer, Ben Yaacov, Soudry, ICLR 2023). 4-bit weights and activations by SAWB; gradients of
 /// Bits bits on a logarithmic grid with stochastic underflow and logarithmic stochastic rounding, all unbiased. Powers
-/// of two to 64 are integers of a byte: all products run on integers.
+/// of two to 64 are integers of a byte, and those of 5 bits, to 16384, of two.
 template <int Bits = 4>
 inline constexpr detail::formats<symmetric<4, nearest, per_tensor, sawb>, symmetric<4, nearest, per_tensor, sawb>,
                                  fqt::luq<Bits>>

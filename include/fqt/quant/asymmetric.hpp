@@ -22,18 +22,19 @@ struct affine_grid {
 /// smaller step is taken, the lower one of two as good. StatQuant's PTQ (Chen et al., NeurIPS 2020, and its code) takes
 /// the floor and refits the upper end, so its step is never smaller, unless the floor is 0, which clips what is below.
 ///   Rounding acts on x / step before the zero point is added, so that ties and directed roundings keep their meaning.
-///   Linear to 7 bits, integer = code - zero. At 8 bits code - zero takes 9 bits, [-255, 255], except for tensors that
-/// cannot be negative, which `linear` cannot tell: not linear.
+///   Integer = code - zero. At 8 bits it takes 9 bits, [-255, 255], and products two bytes, except for tensors that
+/// cannot be negative, whose zero point is 0.
 template <int Bits, rounding Rounding = nearest, granularity Granularity = per_tensor, range_rule Range = full_range>
 struct asymmetric {
     static_assert(Bits >= 2 && Bits <= 8, "fqt: asymmetric<Bits> takes 2 to 8 bits");
     static constexpr int bits = Bits, intervals = (1 << Bits) - 1;
-    static constexpr bool linear = Bits <= 7, unbiased = is_unbiased<Rounding>;
+    static constexpr bool linear = true, unbiased = is_unbiased<Rounding>;
     using rounding = Rounding;
     using granularity = Granularity;
     using range = Range;
 
     static constexpr code_limits limits(bool) { return {0, intervals}; }
+    static constexpr int greatest_integer(bool) { return intervals; }
 
     static affine_grid fit(interval range, code_limits) {
         const double below = std::clamp(-static_cast<double>(range.low), 0.0, 0x1p126);

@@ -15,11 +15,12 @@ namespace fqt {
 
 namespace detail {
 
-/// The greatest integer of a linear grid that is even about zero; 0 where a grid is not, or is not known to be.
+/// The greatest integer of a linear grid of one byte that is even about zero; 0 where a grid is not, or is not known to
+/// be.
 template <class Q>
 constexpr int greatest_of() {
     using traits = quantizer_traits<Q>;
-    if constexpr (!traits::linear) return 0;
+    if constexpr (!traits::linear || traits::integer_bytes(true) == 2) return 0;
     else if constexpr (std::same_as<typename traits::grid_type, dorefa_grid>) return Q::intervals; // 2 q + 1
     else if constexpr (traits::has_integers) return 0;
     else return traits::limits(true).high;
@@ -40,8 +41,8 @@ constexpr int greatest_of() {
 template <class Quantizer>
 struct block_scaled : Quantizer {
     static_assert(detail::greatest_of<Quantizer>() > 0,
-                  "fqt: block_scaled<quantizer> multiplies integers that are even about zero; give it symmetric, "
-                  "power_of_two or dorefa_levels to 7 bits");
+                  "fqt: block_scaled<quantizer> multiplies integers that are even about zero; give it symmetric "
+                  "or power_of_two to 8 bits, or dorefa_levels to 7");
     static_assert(!is_rotated<Quantizer>,
                   "fqt: block_scaled<hadamard<quantizer>> would not transform; write "
                   "hadamard<block_scaled<quantizer>>");

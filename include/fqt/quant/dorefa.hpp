@@ -19,13 +19,13 @@ struct dorefa_grid {
 /// `stochastic` is DoReFa's gradient rule: g^ = 2 m (q_n(g / (2 m) + 1/2 + U(-1/2, 1/2) / n) - 1/2), where adding the
 /// uniform number before rounding to the nearest is rounding up with a probability equal to the fraction; unbiased.
 /// Rounding acts on codes: `toward_zero` goes towards code 0, which stands for m / n, not towards the value 0.
-/// Linear to 7 bits, integer = 2 q + offset. At 8 bits integers reach 255, which fits no signed byte: not linear.
+/// Integer = 2 q + offset. At 8 bits integers reach 255, or 510, for which products take two bytes.
 template <int Bits, rounding Rounding = stochastic, granularity Granularity = per_tensor, range_rule Range = full_range>
 struct dorefa_levels {
     static_assert(Bits >= 1 && Bits <= 8, "fqt: dorefa_levels<Bits> takes 1 to 8 bits");
     static constexpr int bits = Bits < 2 ? 2 : Bits; // memory has no narrower codes
     static constexpr int intervals = (1 << Bits) - 1;
-    static constexpr bool linear = Bits <= 7, unbiased = is_unbiased<Rounding>;
+    static constexpr bool linear = true, unbiased = is_unbiased<Rounding>;
     using rounding = Rounding;
     using granularity = Granularity;
     using range = Range;
@@ -34,6 +34,7 @@ struct dorefa_levels {
         if (is_signed) return {-(1 << (Bits - 1)), (1 << (Bits - 1)) - 1};
         return {0, intervals};
     }
+    static constexpr int greatest_integer(bool is_signed) { return is_signed ? intervals : 2 * intervals; }
     static dorefa_grid fit(interval range, code_limits limits) {
         const bool has_zero = limits.low >= 0; // then 2 q reaches 2 n
         const grid g = grid_of(range.magnitude() / static_cast<float>(has_zero ? 2 * intervals : intervals));

@@ -30,7 +30,8 @@ constexpr int greatest_index(int exponent, int mantissa) {
 /// magnitude (Scale = fitted_scale), or with powers of two for steps: shared_exponent as in the MX formats,
 /// covering_power, or fixed_scale<log2_least> for the format's own values without any scale, as in FP8 training with a
 /// loss scale (Wang et al., NeurIPS 2018, from memory). Tensors whose step falls below 2^-126 count as zeros.
-/// Where the greatest magnitude is at most 127 steps (e2m1, e2m3, e3m0) products are sums of integers.
+/// Where the greatest magnitude is at most 32639 steps products are sums of integers, of one byte to 127 (e2m1, e2m3,
+/// e3m0) and of two above (e3m2, LUQ of 5 bits); beyond, of floats.
 template <int Exponent, int Mantissa, rounding Rounding = nearest, granularity Granularity = per_tensor,
           range_rule Range = full_range, scale_rule Scale = fitted_scale>
 struct minifloat {
@@ -46,12 +47,14 @@ struct minifloat {
         const int shift = std::max(top >> Mantissa, 1) - 1;
         return static_cast<float>(top - (shift << Mantissa)) * power_of_two_of(shift);
     }();
-    static constexpr bool linear = greatest <= 127, unbiased = is_unbiased<Rounding>, clips = Scale::clips;
+    static constexpr bool linear = greatest <= greatest_of_two_bytes, unbiased = is_unbiased<Rounding>,
+                          clips = Scale::clips;
     using rounding = Rounding;
     using granularity = Granularity;
     using range = Range;
 
     static constexpr code_limits limits(bool is_signed) { return {is_signed ? -top : 0, top}; }
+    static constexpr int greatest_integer(bool) { return linear ? static_cast<int>(greatest) : 0; }
 
     static grid fit(interval range, code_limits) { return grid_of(Scale::step(range.magnitude(), greatest)); }
 

@@ -35,19 +35,20 @@ using fixed_step = power_of_two<Bits, Rounding, Granularity, unmeasured, fixed_s
 /// which takes 9 bits, one of them the flag. Here Bits bits hold flag and value, K = 2^(Bits-2): with 8 bits both
 /// ranges have 6-bit magnitudes. The code is the signed index of the magnitude, in units of the fine step s / K
 ///   index < K   index: fine codes                     index >= K   (index - K + 1) K: coarse codes, up to (K - 1) K
-/// so fine values that round to K become the first coarse code. Integers fit bytes to 5 bits; from 6 bits on, with
-/// ratios of 240 to 4032, the grid is not linear. Values beyond the greatest code are clipped, as Shift implies.
+/// so fine values that round to K become the first coarse code. Integers fit a byte to 5 bits; from 6 bits on, with
+/// ratios of 240 to 4032, they take two. Values beyond the greatest code are clipped, as Shift implies.
 template <int Bits, rounding Rounding = nearest, granularity Granularity = per_tensor, range_rule Range = full_range,
           scale_rule Scale = nearest_power>
 struct flag_grid {
     static_assert(Bits >= 4 && Bits <= 8, "fqt: flag_grid<Bits> takes 4 to 8 bits");
     static constexpr int bits = Bits, fine = 1 << (Bits - 2), top = 2 * fine - 2;
-    static constexpr bool linear = Bits <= 5, unbiased = is_unbiased<Rounding>, clips = true;
+    static constexpr bool linear = true, unbiased = is_unbiased<Rounding>, clips = true;
     using rounding = Rounding;
     using granularity = Granularity;
     using range = Range;
 
     static constexpr code_limits limits(bool is_signed) { return {is_signed ? -top : 0, top}; }
+    static constexpr int greatest_integer(bool) { return (fine - 1) * fine; }
 
     static grid fit(interval range, code_limits) {
         return grid_of(Scale::step(range.magnitude(), static_cast<float>((fine - 1) * fine)));

@@ -8,23 +8,30 @@
 // `linear = true` (decode is an integer times grid.step) its products are sums of integers. What else it may say:
 //   bits                of a code in memory, 8 unless given
 //   limits(is_signed)   the least and greatest code; for `bits` bits, symmetric, unless given
-//   integer(q, grid)    of a linear grid whose codes are not the integers themselves: the integer in [-127, 127], or
-//                       [0, 255] for tensors that cannot be negative, that a code stands for
+//   integer(q, grid)    of a linear grid whose codes are not the integers themselves: the integer that a code stands
+//   for greatest_integer(is_signed)   with integer: its largest magnitude, to greatest_of_two_bytes; 127, or 255 for
+//   tensors
+//                       that cannot be negative, unless given
 //   rounding, granularity, range   its policies
 
 #include <fqt/quant/range.hpp>
 #include <fqt/quant/rounding.hpp>
 
+#include <algorithm>
 #include <limits>
 #include <type_traits>
 
 namespace fqt {
 
-/// Codes of `bits` bits: symmetric where signed, [-127, 127] at 8 bits; from zero where not, [0, 255]. None for floats.
+/// Products multiply integers of one byte or two. The most of two bytes, 127 * 256 + 127: both are signed.
+inline constexpr int greatest_of_two_bytes = 32639;
+
+/// Codes of `bits` bits: symmetric where signed, [-127, 127] at 8 bits; from zero where not, [0, 255]. At 15 and 16
+/// bits they end at greatest_of_two_bytes. None for floats.
 constexpr code_limits limits_of(int bits, bool is_signed) {
-    if (bits > 8) return {};
-    if (is_signed) return {1 - (1 << (bits - 1)), (1 << (bits - 1)) - 1};
-    return {0, (1 << bits) - 1};
+    if (bits > 16) return {};
+    const int high = std::min((1 << (is_signed ? bits - 1 : bits)) - 1, greatest_of_two_bytes);
+    return {is_signed ? -high : 0, high};
 }
 
 /// A linear grid: value = code * step. inverse is 1 / step; both are 0 for a tensor of zeros.
@@ -36,6 +43,12 @@ struct grid {
 inline grid grid_of(float step) {
     if (!(step >= std::numeric_limits<float>::min())) return {};
     return {step, 1.0f / step};
+}
+
+/// The step of a grid; 1 where it has none.
+constexpr float step_of(const auto& g) {
+    if constexpr (requires { g.step; }) return g.step;
+    else return 1.0f;
 }
 
 // ---- granularity: which values share a grid ----
@@ -65,11 +78,12 @@ concept granularity = std::same_as<G, per_tensor> || std::same_as<G, per_channel
 
 // ---- quantizers ----
 
-/// A symmetric linear grid of Bits bits, 2 to 8: step = max|x| / greatest code. Codes are signed, in [-q, q] with
-/// q = 2^(Bits-1) - 1, or, for tensors that cannot be negative, unsigned in [0, 2^Bits - 1].
+/// A symmetric linear grid of Bits bits, 2 to 16: step = max|x| / greatest code. Codes are signed, in [-q, q] with
+/// q = 2^(Bits-1) - 1, or, for tensors that cannot be negative, unsigned in [0, 2^Bits - 1] (limits_of). Above 8 bits
+/// every product costs twice the time: one for each byte.
 template <int Bits, rounding Rounding = nearest, granularity Granularity = per_tensor, range_rule Range = full_range>
 struct symmetric {
-    static_assert(Bits >= 2 && Bits <= 8, "fqt: symmetric<Bits> takes 2 to 8 bits");
+    static_assert(Bits >= 2 && Bits <= 16, "fqt: symmetric<Bits> takes 2 to 16 bits");
     static constexpr int bits = Bits;
     static constexpr bool linear = true;
     using rounding = Rounding;
@@ -173,10 +187,15 @@ public:
         if constexpr (linear && requires { Q::integer(q, g); }) return Q::integer(q, g);
         else return q;
     }
-    /// The largest magnitude of an integer.
+    /// The largest magnitude of an integer, and the bytes that products take it in: above a byte, two signed ones.
     static constexpr int greatest_integer(bool is_signed) {
-        if constexpr (has_integers) return is_signed ? 127 : 255;
+        if constexpr (has_integers && requires { Q::greatest_integer(is_signed); })
+            return Q::greatest_integer(is_signed);
+        else if constexpr (has_integers) return is_signed ? 127 : 255;
         else return limits(is_signed).high;
+    }
+    static constexpr int integer_bytes(bool is_signed) {
+        return linear && greatest_integer(is_signed) > (is_signed ? 127 : 255) ? 2 : 1;
     }
     /// Bits that a code takes in memory, and whether it is stored with a sign.
     static constexpr int stored_bits = bits < 2 ? 2 : bits;
@@ -184,7 +203,11 @@ public:
     /// How many independent roundings of a gradient a weight gradient is averaged over (mean_of.hpp).
     static constexpr int copies = copies_of();
 
-    static_assert(is_real || (bits >= 1 && bits <= 8), "fqt: a quantizer's bits are 1 to 8");
+    static_assert(is_real || (bits >= 1 && bits <= 16), "fqt: a quantizer's bits are 1 to 16");
+    static_assert(!linear
+                      || (greatest_integer(true) <= greatest_of_two_bytes
+                          && greatest_integer(false) <= greatest_of_two_bytes),
+                  "fqt: a linear quantizer's integers are beyond 32639, the most of two signed bytes");
     static_assert(range_rule<range>, "fqt: a quantizer's range is not a range rule");
 };
 

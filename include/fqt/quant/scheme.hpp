@@ -9,13 +9,14 @@
 #include <fqt/quant/hadamard.hpp>
 #include <fqt/quant/quantizer.hpp>
 
+#include <algorithm>
 #include <concepts>
 #include <type_traits>
 
 namespace fqt {
 
-/// The first and the last product of a network use 8 bits and the whole range wherever the scheme says `symmetric` or
-/// block_scaled<...>; quantizers of other kinds stay as they are, without hadamard<...>.
+/// The first and the last product of a network use at least 8 bits and the whole range wherever the scheme says
+/// `symmetric` or block_scaled<...>; quantizers of other kinds stay as they are, without hadamard<...>.
 struct eight_bit_edges {};
 /// The first and the last product are not quantized, as in most papers.
 struct float_edges {};
@@ -149,7 +150,7 @@ struct at_least_eight_bits {
 };
 template <int Bits, class Rounding, class Granularity, class Range>
 struct at_least_eight_bits<symmetric<Bits, Rounding, Granularity, Range>> {
-    using type = symmetric<8, Rounding, Granularity>;
+    using type = symmetric<std::max(Bits, 8), Rounding, Granularity>;
 };
 template <class Q>
 struct at_least_eight_bits<hadamard<Q>> : at_least_eight_bits<Q> {};

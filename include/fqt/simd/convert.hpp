@@ -1,7 +1,9 @@
 #pragma once
 // SPDX-License-Identifier: BSD-3-Clause
 // Sixteen lanes to and from memory: float, binary16 and bfloat16 (bit for bit as core/half.hpp), and integer codes of
-// 2 to 8 bits. A block of 16 codes lies in 16 bytes (5 to 8 bits), 8 bytes of nibbles (3, 4) or 4 bytes of pairs (2):
+// 2 to 16 bits. A block of 16 codes lies in 32 bytes (9 to 16 bits), 16 bytes (5 to 8), 8 bytes of nibbles (3, 4) or 4
+// bytes of pairs (2):
+//   words    bytes 2 j and 2 j + 1 hold lane j, the low byte first
 //   nibbles  byte j holds lane j in its low and lane j + 8 in its high half
 //   pairs    byte j holds lanes j, j + 4, j + 8, j + 12 from low to high bits
 // Signed codes are two's complement within their slot. convert_x86.hpp has the same on registers.
@@ -16,7 +18,7 @@
 namespace fqt::simd {
 
 /// Bytes that a block of 16 codes takes in memory.
-constexpr int code_bytes(int bits) { return bits > 4 ? 16 : bits > 2 ? 8 : 4; }
+constexpr int code_bytes(int bits) { return bits > 8 ? 32 : bits > 4 ? 16 : bits > 2 ? 8 : 4; }
 /// Bits that one code takes in memory.
 constexpr int slot_bits(int bits) { return code_bytes(bits) * 8 / lanes; }
 
@@ -25,20 +27,28 @@ constexpr int slot_bits(int bits) { return code_bytes(bits) * 8 / lanes; }
 /// The code in one lane of a block.
 template <int Bits, bool Signed>
 constexpr int read_code(const std::byte* block, int lane) {
-    static_assert(Bits >= 2 && Bits <= 8, "fqt: codes have 2 to 8 bits");
+    static_assert(Bits >= 2 && Bits <= 16, "fqt: codes have 2 to 16 bits");
     constexpr int slot = slot_bits(Bits), bytes = code_bytes(Bits);
-    const int v = std::to_integer<int>(block[lane % bytes]) >> (lane / bytes * slot) & ((1 << slot) - 1);
+    int v;
+    if constexpr (slot == 16)
+        v = std::to_integer<int>(block[2 * lane]) | std::to_integer<int>(block[2 * lane + 1]) << 8;
+    else v = std::to_integer<int>(block[lane % bytes]) >> (lane / bytes * slot) & ((1 << slot) - 1);
     return Signed && v >> (slot - 1) != 0 ? v - (1 << slot) : v;
 }
 
 /// Replaces the code in one lane of a block and leaves the others.
 template <int Bits, bool Signed>
 constexpr void write_code(std::byte* block, int lane, int code) {
-    static_assert(Bits >= 2 && Bits <= 8, "fqt: codes have 2 to 8 bits");
+    static_assert(Bits >= 2 && Bits <= 16, "fqt: codes have 2 to 16 bits");
     constexpr int slot = slot_bits(Bits), bytes = code_bytes(Bits), mask = (1 << slot) - 1;
-    const int shift = lane / bytes * slot;
-    const int old = std::to_integer<int>(block[lane % bytes]) & ~(mask << shift);
-    block[lane % bytes] = static_cast<std::byte>(old | (code & mask) << shift);
+    if constexpr (slot == 16) {
+        block[2 * lane] = static_cast<std::byte>(code & 255);
+        block[2 * lane + 1] = static_cast<std::byte>(code >> 8 & 255);
+    } else {
+        const int shift = lane / bytes * slot;
+        const int old = std::to_integer<int>(block[lane % bytes]) & ~(mask << shift);
+        block[lane % bytes] = static_cast<std::byte>(old | (code & mask) << shift);
+    }
 }
 
 // ---- sixteen bytes ----
@@ -173,9 +183,10 @@ template <class Arch, int Bits, bool Signed>
 FQT_INLINE f32x16<Arch> load_codes(const std::byte* from) {
     return detail::conversions<typename Arch::registers>::template load_codes<Bits, Signed>(from);
 }
-/// A block of codes as one unsigned byte a lane: the code, plus 128 where codes are signed.
+/// A block of codes of up to 8 bits as one unsigned byte a lane: the code, plus 128 where codes are signed.
 template <class Arch, int Bits, bool Signed>
 FQT_INLINE u8x16<Arch> load_code_bytes(const std::byte* from) {
+    static_assert(Bits <= 8, "fqt: codes above 8 bits take two bytes");
     return detail::conversions<typename Arch::registers>::template load_bytes<Bits, Signed>(from);
 }
 /// One unsigned byte a lane from integral numbers in [0, 255].

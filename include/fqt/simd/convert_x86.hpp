@@ -77,7 +77,8 @@ FQT_INLINE void pack(std::byte* to, __m128i bytes) {
 }
 
 template <int Bits>
-inline constexpr int slot_of = Bits > 4 ? 8
+inline constexpr int slot_of = Bits > 8 ? 16
+    : Bits > 4                          ? 8
     : Bits > 2                          ? 4
                                         : 2;
 
@@ -93,7 +94,8 @@ FQT_INLINE __m128i code_bytes_plus(const std::byte* from, int offset) {
     return add == 0 ? flipped : _mm_add_epi8(flipped, _mm_set1_epi8(static_cast<char>(add)));
 }
 
-/// What both instruction sets do alike, codes on 16 bytes; `Derived` widens bytes to lanes and narrows them.
+/// What both instruction sets do alike, codes on 16 bytes; `Derived` widens bytes to lanes and narrows them, and has
+/// codes of 16 bits for its own.
 template <class Derived, class F32>
 struct code_conversions {
     template <int Bits, bool Signed>
@@ -103,13 +105,15 @@ struct code_conversions {
     template <int Bits, bool Signed>
     FQT_INLINE static F32 load_codes(const std::byte* from) {
         // A slot of 8 bits is its own sign.
-        if constexpr (slot_of<Bits> == 8) return Derived::template widen<Signed>(unpack<8>(from));
+        if constexpr (slot_of<Bits> == 16) return Derived::template widen_words<Signed>(from);
+        else if constexpr (slot_of<Bits> == 8) return Derived::template widen<Signed>(unpack<8>(from));
         else return Derived::template widen<Signed>(code_bytes_plus<Bits, Signed>(from, 0));
     }
     template <int Bits, bool Signed>
     FQT_INLINE static void store_codes(std::byte* to, F32 codes) {
-        static_assert(Bits >= 2 && Bits <= 8, "fqt: codes have 2 to 8 bits");
-        pack<slot_of<Bits>>(to, Derived::narrow(codes));
+        static_assert(Bits >= 2 && Bits <= 16, "fqt: codes have 2 to 16 bits");
+        if constexpr (slot_of<Bits> == 16) Derived::store_words(to, codes);
+        else pack<slot_of<Bits>>(to, Derived::narrow(codes));
     }
     FQT_INLINE static u8_register to_bytes(F32 codes) { return {Derived::narrow(codes)}; }
 };
@@ -147,6 +151,21 @@ struct conversions<arch::avx2> : code_conversions<conversions<arch::avx2>, f32_l
             return two(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)), _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(high)));
         else
             return two(_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes)), _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(high)));
+    }
+    template <bool Signed>
+    FQT_INLINE static f32 widen_words(const std::byte* from) {
+        const __m128i low = eight(from), high = eight(from + 16);
+        if constexpr (Signed)
+            return two(_mm256_cvtepi32_ps(_mm256_cvtepi16_epi32(low)), _mm256_cvtepi32_ps(_mm256_cvtepi16_epi32(high)));
+        else
+            return two(_mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(low)), _mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(high)));
+    }
+    FQT_INLINE static void store_words(std::byte* to, f32 codes) {
+        const __m256i word = _mm256_set1_epi32(0xffff);
+        const __m256i low = _mm256_and_si256(_mm256_cvtps_epi32(codes.part[0]), word);
+        const __m256i high = _mm256_and_si256(_mm256_cvtps_epi32(codes.part[1]), word);
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(to),
+                            _mm256_permute4x64_epi64(_mm256_packus_epi32(low, high), 0xd8));
     }
     // Packing saturates, so the low byte is kept alone: then signed and unsigned codes are one case.
     FQT_INLINE static __m128i narrow(f32 codes) {
@@ -205,6 +224,14 @@ struct conversions<arch::avx512> : code_conversions<conversions<arch::avx512>, f
         return one(_mm512_cvtepi32_ps(Signed ? _mm512_cvtepi8_epi32(bytes) : _mm512_cvtepu8_epi32(bytes)));
     }
     FQT_INLINE static __m128i narrow(f32 codes) { return _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(codes.part[0])); }
+    template <bool Signed>
+    FQT_INLINE static f32 widen_words(const std::byte* from) {
+        const __m256i words = halves(from);
+        return one(_mm512_cvtepi32_ps(Signed ? _mm512_cvtepi16_epi32(words) : _mm512_cvtepu16_epi32(words)));
+    }
+    FQT_INLINE static void store_words(std::byte* to, f32 codes) {
+        put(to, _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(codes.part[0])));
+    }
 };
 #endif
 
