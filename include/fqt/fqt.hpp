@@ -67,6 +67,7 @@
 #include <fqt/network/memory.hpp>
 #include <fqt/network/network.hpp>
 #include <fqt/network/summary.hpp>
+#include <fqt/quant/adaptive_resolution.hpp>
 #include <fqt/quant/algorithms.hpp>
 #include <fqt/quant/asymmetric.hpp>
 #include <fqt/quant/block_scaled.hpp>

@@ -39,7 +39,7 @@ TEST_CASE("integer formats run on integers, and the others are those that the do
     CHECK(integers_of<published::sbm>() == all);
     CHECK(integers_of<published::ui8>() == all);
     CHECK(integers_of<published::daint8>() == all);
-    CHECK(integers_of<published::fpbp<8>>() == all);
+    CHECK(integers_of<published::fpbp>() == all);
     CHECK(integers_of<published::statquant_ptq<4>>() == all);
     CHECK(integers_of<published::statquant_psq<8>>() == all);
     CHECK(integers_of<published::statquant_bhq<4>>() == all);
@@ -65,7 +65,7 @@ TEST_CASE("gradients into dX have as many levels as the docs say") {
     CHECK(levels_of<published::wage>() == 255);
     CHECK(levels_of<published::wageubn>() == 253);
     CHECK(levels_of<published::sbm>() == 256);
-    CHECK(levels_of<published::fpbp<6>>() == 63);
+    CHECK(levels_of<published::fpbp>() == 2 * 32639 + 1);
     CHECK(levels_of<published::statquant_ptq<4>>() == 16);
     CHECK(levels_of<published::statquant_ptq<8>>() == 256);
     CHECK(levels_of<published::statquant_bhq<4>>() == 15);

@@ -87,7 +87,7 @@ TEST_CASE("the report names the least format that does for all tensors") {
     CHECK(need.report()[0].bits == 4);
     CHECK(need.report()[0].tensors == 1);
     const auto bits_of = [](const tensor& x) {
-        return difference<4>(x) <= 0.03 ? 4 : difference<6>(x) <= 0.03 ? 6 : difference<8>(x) <= 0.03 ? 8 : 0;
+        return difference<4>(x) <= 0.03 ? 4 : difference<6>(x) <= 0.03 ? 6 : difference<8>(x) <= 0.03 ? 8 : 16;
     };
     CHECK(need.report()[1].bits == bits_of(steep));
     CHECK(need.report()[1].bits != 4);
@@ -100,9 +100,12 @@ TEST_CASE("the report names the least format that does for all tensors") {
     need.clear();
     CHECK(need.report().empty());
 
-    // One great value and many small ones: beyond 8 bits.
-    tensor peak(even.size(), 1e-4f);
+    // One great value and many small ones: beyond 8 bits, and beyond 16.
+    tensor peak(even.size(), 1e-3f);
     peak[7] = 1;
+    show(need, "peak", "exact input_gradient", peak);
+    CHECK(need.report()[0].bits == 16);
+    for (float& v : peak) v = v < 1 ? 3e-5f : 1; // half a step of 16 bits
     show(need, "peak", "exact input_gradient", peak);
     CHECK(need.report()[0].bits == 0);
 
@@ -115,7 +118,7 @@ TEST_CASE("formats and thresholds that make no sense are refused") {
     const auto refuses = [](fqt::adaptive_bits_options options, const char* what) {
         CHECK_THROWS_WITH_AS(fqt::adaptive_bits{options}, Contains(what), fqt::error);
     };
-    for (const auto& formats : {std::vector<int>{}, {6, 4}, {1, 4}, {4, 16}})
-        refuses({.formats = formats}, "give {4, 6, 8}, or a part of that");
+    for (const auto& formats : {std::vector<int>{}, {6, 4}, {1, 4}, {4, 17}})
+        refuses({.formats = formats}, "give {4, 6, 8, 16}, or a part of that");
     refuses({.threshold = 0}, "threshold is 0; it must be above 0");
 }

@@ -8,6 +8,7 @@
 // Common choices: gradients between layers are bfloat16, sums of integer products binary16 times a power of two;
 // biases, batch normalization and the loss are in floats unless said otherwise; momentum SGD on float master weights.
 
+#include <fqt/quant/adaptive_resolution.hpp>
 #include <fqt/quant/asymmetric.hpp>
 #include <fqt/quant/blocks.hpp>
 #include <fqt/quant/clip_memory.hpp>
@@ -90,12 +91,12 @@ inline constexpr detail::formats<symmetric<8>, symmetric<8>, symmetric<8, stocha
                                  symmetric<8, stochastic, per_channel, magnitude_aware<>>>
     daint8{};
 
-/// FPBP, adaptive precision training (Zhang, Liu, Zhang et al., CVPR 2020; from memory). 8-bit weights and activations
-/// and gradients of Bits bits at the resolution 2^ceil(log2(max / (2^(Bits-1) - 1))), to nearest. The paper gives
-/// layers 16 and 24 bits where its error measure asks for them; codes here have at most 8, so Bits is one for all
-/// layers.
-template <int Bits = 8>
-inline constexpr detail::formats<power_of_two<8>, power_of_two<8>, power_of_two<Bits>> fpbp{};
+/// FPBP, adaptive precision training (Zhang, Liu, Zhang et al., CVPR 2020; from memory). 8-bit weights and activations;
+/// gradients of 8 bits, or of 16 where 8 would err by more than 3 % (adaptive_resolution), in every layer and step
+/// anew, to nearest. The paper's 24 bits are those of a float.
+inline constexpr detail::formats<power_of_two<8>, power_of_two<8>,
+                                 power_of_two<16, nearest, per_tensor, adaptive_resolution<>>>
+    fpbp{};
 
 /// StatQuant's PTQ (Chen, Gai, Yao, Mahoney, Gonzalez, NeurIPS 2020; the authors' code): gradients of Bits bits between
 /// the least and the greatest value with an exact zero, one grid a tensor, stochastic; dW at 8 bits always, as in their

@@ -46,9 +46,9 @@ inline float bits_difference(std::span<const float> x, int bits) {
 }
 
 struct adaptive_bits_options {
-    std::vector<int> formats{4, 6, 8}; ///< bits to choose among, ascending, each 2 to 8
-    float threshold = 0.03f;           ///< Diff above which a format is refused, > 0
-    std::string what{};                ///< which of the observer's tensors; empty: gradients before they are quantized
+    std::vector<int> formats{4, 6, 8, 16}; ///< bits to choose among, ascending, each 2 to 16
+    float threshold = 0.03f;               ///< Diff above which a format is refused, > 0
+    std::string what{}; ///< which of the observer's tensors; empty: gradients before they are quantized
 };
 
 /// What `adaptive_bits` says of one layer.
@@ -65,19 +65,18 @@ struct bits_needed {
 ///     ... some passes ...
 ///     for (const bits_needed& layer : need.report()) ...
 /// It is shown "exact input_gradient" and "exact weight_gradient" (layers/observer.hpp), or the tensor of its options.
-/// It is a report and no controller. FPBP changes the bits of gradients as it trains, among int8, int16 and int24;
-/// fqt's codes have at most 8 bits and their bits are part of the network's type, so the wider formats of the paper do
-/// not exist here. Build a network with the bits that the report gives (a scheme at a place, quant/scheme.hpp) and copy
-/// the parameters; where it says 0, the paper would take 16 bits, and here `real` is left.
+/// It is a report and no controller: bits are part of a network's type. Build one with the bits that the report gives
+/// (a scheme at a place: with<scheme>(layer)) and copy the parameters; where it says 0, `real` is left. FPBP's own
+/// choice between 8 and 16 bits as a network trains is adaptive_resolution.
 class adaptive_bits {
 public:
     static constexpr bool wants_details = true; // the exact gradients
 
     explicit adaptive_bits(adaptive_bits_options options = {}) : options_(std::move(options)) {
         if (options_.formats.empty() || !std::ranges::is_sorted(options_.formats) || options_.formats.front() < 2
-            || options_.formats.back() > 8)
-            fail("adaptive_bits was given no formats, or not in ascending order from 2 to 8 bits; give {4, 6, 8}, or a "
-                 "part of that");
+            || options_.formats.back() > 16)
+            fail("adaptive_bits was given no formats, or not in ascending order from 2 to 16 bits; give {4, 6, 8, 16}, "
+                 "or a part of that");
         if (!(options_.threshold > 0))
             fail("adaptive_bits' threshold is %g; it must be above 0", double{options_.threshold});
     }
