@@ -55,6 +55,25 @@ TEST_CASE("an average of a rule that remembers hands it its own memory") {
     CHECK(r.clip_of(0, 3).high == 2);
 }
 
+TEST_CASE("GradScale doubles after an overflow, halves when half is unused, and counts overflows") {
+    remembering<grad_scale> r;
+    CHECK(r.clip_of(-3, 2).high == 4); // the least power of two that clips nothing
+    CHECK(r.clip_of(-3, 3).low == -4);
+    CHECK(r.clip_of(-9, 1).low == -4); // clipped: what came before decides
+    CHECK(r.clip_of(-9, 1).low == -8);
+    CHECK(r.clip_of(-9, 1).low == -16);
+    CHECK(r.clip_of(0, 8).high == 16);
+    CHECK(r.clip_of(0, 8).high == 8);
+    CHECK(r.clip_of(0, 0.5f).high == 8);
+    CHECK(r.clip_of(0, 0).high == 0); // zeros say nothing
+    CHECK(r.clip_of(0, 4.5f).high == 4);
+    CHECK(grad_scale::saturations(r.memory) == 3);
+    remembering<grad_scale> zeros, ends;
+    CHECK(zeros.clip_of(0, 0).high == 0);
+    CHECK(zeros.clip_of(0, 5).high == 8);
+    for (const float m : {3e38f, 0x1p-149f, 3e38f}) CHECK(std::isfinite(ends.clip_of(-m, m).high));
+}
+
 TEST_CASE("delayed scaling takes the largest magnitude of the steps before, and counts those that exceed it") {
     remembering<delayed<3>> r;
     std::vector<float> history;

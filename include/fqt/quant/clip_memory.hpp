@@ -64,6 +64,26 @@ struct delayed {
     static int saturations(std::span<const float> kept) { return static_cast<int>(kept[History + 1]); }
 };
 
+/// A clip that follows the gradient by powers of two, one octave a step: c doubles after a step with values beyond it,
+/// and halves after one whose largest magnitude is at most half of it. The first step takes the least power of two that
+/// clips nothing. It is GradScale of Ultra-Low Precision 4-bit Training as far as that is known here (Sun et al.,
+/// NeurIPS 2020, second hand): a scale for each layer, adapted so that little overflows, which spares hardware the pass
+/// that measures. Memory: c of the next step, and how many steps had values beyond theirs.
+struct grad_scale {
+    static constexpr const char* name = "GradScale";
+    static constexpr int memory = 2;
+
+    static interval clip(const measurement& m, code_limits, std::span<float> kept) {
+        const float now = m.range.magnitude();
+        const float c = kept[0] > 0 ? kept[0] : covering_power::step(now, 1.0f);
+        if (now > c) kept[1] += 1; // exact to 2^24 steps
+        kept[0] = now > c ? std::min(2 * c, 0x1p126f) : now > 0 && now <= c / 2 ? c / 2 : c;
+        return detail::sided(c, m);
+    }
+    /// How many steps had values beyond their clip.
+    static int saturations(std::span<const float> kept) { return static_cast<int>(kept[1]); }
+};
+
 /// Magnitude-aware clipping of DAINT8 (Zhao et al., AAAI 2021, second hand), meant for channels:
 ///   Gaussian, where P(|g| > sigma) > 0.3  c = max|g|
 ///   else, an inverted T                   c_t = (1 - A) c_{t-1} + A max|g|_t   (the paper's k A with k = 1)
