@@ -39,7 +39,8 @@ WEIGHT_FACTORS = [0.3, 1, 3]
 
 # What tells one run from another, with what it is where a run does not say.
 SETTINGS = {"network": NETWORK, "scheme": "", "rectifier": "none", "rectification": 0.0, "rate": 0.1,
-            "epochs": TEST_EPOCHS, "seed": 1, "split": "test", "decay": 5e-4, "decay_gamma": 0.0, "zero_gamma": False}
+            "epochs": TEST_EPOCHS, "seed": 1, "split": "test", "decay": 5e-4, "decay_gamma": 0.0, "zero_gamma": False,
+            "mixup": 0.0, "cutout": 0}
 
 
 def key(run):
@@ -56,7 +57,7 @@ class Results:
         if path.exists():
             for line in path.read_text().splitlines():
                 run = json.loads(line)
-                self.runs[key({k: type(v)(run[k]) for k, v in SETTINGS.items()})] = run
+                self.runs[key({k: type(v)(run.get(k, v)) for k, v in SETTINGS.items()})] = run
 
     def accuracy(self, run):
         """Share of right answers; a run that diverged counts as chance. None: not run yet."""
@@ -159,6 +160,8 @@ def command(run, program, data, file):
     for name in ("label", "network", "scheme", "rectifier", "rectification", "rate", "epochs", "seed", "decay",
                  "decay_gamma"):
         words += ["--" + name.replace("_", "-"), str(run[name])]
+    for name in ("mixup", "cutout"):
+        words += ["--" + name, str(run[name])] * (run[name] > 0)
     words += ["--zero-gamma"] * run["zero_gamma"]
     words += ["--held-out", str(HELD_OUT)] * (run["split"] == "held out")
     return words
