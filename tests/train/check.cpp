@@ -103,6 +103,18 @@ struct falls_and_rises : fqt::symmetric<4> {
 struct divides_by_inverse : fqt::symmetric<4> {
     static auto decode(auto q, fqt::grid g) { return q / g.inverse; }
 };
+/// Steps of half a code: integers to 254, or 510, which is two bytes.
+struct beyond_a_byte : fqt::symmetric<8> {
+    static fqt::grid fit(fqt::interval range, fqt::code_limits limits) {
+        return fqt::grid_of(range.magnitude() / static_cast<float>(2 * limits.high));
+    }
+    static auto encode(auto x, fqt::grid g, auto) { return rint(x * g.inverse * 0.5f); }
+    static auto integer(auto q, fqt::grid) { return q + q; }
+    static auto decode(auto q, fqt::grid g) { return (q + q) * g.step; }
+};
+struct two_bytes : beyond_a_byte {
+    static constexpr int greatest_integer(bool) { return 510; }
+};
 struct gives_up : fqt::symmetric<4> {
     static fqt::grid fit(fqt::interval range, fqt::code_limits limits) {
         if (!(range.magnitude() > 0)) fqt::fail("a tensor of zeros has no grid; do not ask");
@@ -234,6 +246,8 @@ TEST_CASE("the library's quantizers pass their check, and users' with other grid
     CHECK(passes(fqt::check_quantizer<fqt::symmetric<2, fqt::stochastic>>()));
     CHECK(passes(fqt::check_quantizer<fqt::symmetric<4, fqt::toward_zero>>()));
     CHECK(passes(fqt::check_quantizer<fqt::symmetric<4, fqt::downward>>()));
+    CHECK(passes(fqt::check_quantizer<fqt::symmetric<16, fqt::stochastic>>()));
+    CHECK(passes(fqt::check_quantizer<two_bytes>()));
     CHECK(passes(fqt::check_quantizer<fqt::real>()));
     CHECK(passes(fqt::check_quantizer<fqt::symmetric<6, dithered>>()));
     const fqt::check_result own = fqt::check_quantizer<square_root<fqt::stochastic>>();
@@ -253,6 +267,8 @@ TEST_CASE("wrong quantizers fail, and the log says where") {
                 "is unbiased: the mean over all uniform numbers is the value: the mean code of "));
     CHECK(fails(fqt::check_quantizer<falls_and_rises>(),
                 "greater codes stand for greater values, all finite: code -6 stands for "));
+    CHECK(fails(fqt::check_quantizer<beyond_a_byte>(),
+                "integers are whole, within the quantizer's greatest, and values that many steps: code -127, "));
     CHECK(fails(fqt::check_quantizer<divides_by_inverse>(),
                 "a tensor of zeros stays zero, and one around 2^-126 does no harm: "));
     CHECK(fails(fqt::check_quantizer<gives_up>(), "runs to its end: fqt: a tensor of zeros has no grid"));

@@ -8,11 +8,11 @@
 // `linear = true` (decode is an integer times grid.step) its products are sums of integers. What else it may say:
 //   bits                of a code in memory, 8 unless given
 //   limits(is_signed)   the least and greatest code; for `bits` bits, symmetric, unless given
-//   integer(q, grid)    of a linear grid whose codes are not the integers themselves: the integer that a code stands
-//   for greatest_integer(is_signed)   with integer: its largest magnitude, to greatest_of_two_bytes; 127, or 255 for
-//   tensors
-//                       that cannot be negative, unless given
 //   rounding, granularity, range   its policies
+// and, where a linear grid's codes are not the integers themselves,
+//   integer(q, grid)    the integer that a code stands for
+//   greatest_integer(is_signed)   its largest magnitude, 32639 at most; unless given, 127, or 255 for tensors that
+//                       cannot be negative
 
 #include <fqt/quant/range.hpp>
 #include <fqt/quant/rounding.hpp>
