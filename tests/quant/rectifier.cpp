@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <cmath>
 #include <span>
+#include <string>
+#include <string_view>
 #include <vector>
 
 namespace {
@@ -197,6 +199,7 @@ TEST_CASE("at_block_ends is its rectifier at the end of a block, and none elsewh
     slopes end = whole;
     std::ranges::fill(end.by_gamma, NAN);
     CHECK(fqt::at_block_ends<R>::penalty(facts, end.by_gamma, end.by_sigma) == whole.loss);
+    CHECK(std::string_view(fqt::at_block_ends<R>::name) == std::string("at block ends, ") + R::name);
     CHECK(end.by_gamma == whole.by_gamma);
     CHECK(end.by_sigma == whole.by_sigma);
 }

@@ -6,6 +6,7 @@
 // folds the slopes into the coefficients of its backward pass, so a rectifier costs no pass over the data.
 // docs/theory.md derives the forms below; which of them helps where is measured, not assumed.
 
+#include <fqt/core/diagnostic.hpp>
 #include <fqt/core/floating_point.hpp>
 #include <fqt/core/math.hpp>
 
@@ -210,7 +211,13 @@ struct unit_gain : detail::log_gain_rule<Gain, Flow> {
 /// zero_last_gammas does at the beginning.
 template <rectifier R>
 struct at_block_ends {
-    static constexpr const char* name = "at block ends";
+    static constexpr note label = [] {
+        note text = "at block ends, ";
+        if constexpr (requires { R::name; }) text.append(R::name);
+        else text.append("own rectifier");
+        return text;
+    }();
+    static constexpr const char* name = label.chars;
     static float penalty(const normalization& n, std::span<float> by_gamma, std::span<float> by_sigma) {
         return n.closes_block ? R::penalty(n, by_gamma, by_sigma) : unrectified::penalty(n, by_gamma, by_sigma);
     }
