@@ -19,7 +19,7 @@ shift
 
 . tests/packages.sh
 . examples/build.sh
-install_packages "g++ meson ninja-build pkg-config python3 libxsimd-dev zlib1g-dev libcli11-dev nlohmann-json3-dev" ""
+install_packages "g++ meson ninja-build pkg-config python3 python3-matplotlib libxsimd-dev zlib1g-dev libcli11-dev nlohmann-json3-dev" ""
 
 build=build/study
 mkdir -p docs/results
@@ -27,3 +27,4 @@ build_example fqt "twenty minutes or so: some forty networks, each compiled whol
 
 python3 examples/study/study.py --program $build/examples/fqt --data "$data" "$@"
 python3 examples/study/table.py docs/results/study.jsonl
+python3 examples/study/plot.py docs/results/study.jsonl docs/results/study.svg

@@ -94,4 +94,5 @@ def main(path):
         others(runs, label, f"tuning ({label}), held-out images")
 
 
-main(sys.argv[1])
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,64 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""Draws the test accuracies of the study against the bits of gradients (needs Debian's python3-matplotlib).
+
+Usage: plot.py <results.jsonl> <picture.svg>
+"""
+import json
+import pathlib
+import sys
+
+import matplotlib
+matplotlib.use("svg")
+import matplotlib.pyplot as plt
+
+from table import rows
+
+FAMILIES = [
+    ("a grid a tensor", {"tensor8": 8, "tensor4": 4, "tensor3": 3, "tensor2": 2}, "#b5482a", "o"),
+    ("a grid a sample", {"w8a8g4": 4, "sample3": 3, "w8a8g2": 2}, "#7a6a1f", "s"),
+    ("logarithmic (LUQ)", {"luq4": 4, "luq2": 2}, "#3a6ea5", "^"),
+    ("16 channels rotated and scaled", {"blocks4": 4, "blocks3": 3, "blocks2": 2}, "#2f7d4f", "D"),
+]
+
+
+def moments(seeds):
+    """Mean and standard error, in per cent; a run that diverged counts as chance."""
+    values = [100 * (v or 0.1) for v in seeds.values()]
+    mean = sum(values) / len(values)
+    if len(values) == 1:
+        return mean, 0
+    return mean, (sum((v - mean) ** 2 for v in values) / (len(values) - 1) / len(values)) ** 0.5
+
+
+def main(source, target):
+    runs = [json.loads(line) for line in pathlib.Path(source).read_text().splitlines()]
+    # Keys begin with scheme and rectifier; rows with changes beside these are no part of the picture.
+    found = {key[:2]: moments(seeds) for label in ("parts", "test") for key, seeds in rows(runs, label).items()
+             if not any(key[4:])}
+    plt.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "fqt", "font.size": 10, "font.family": "sans-serif"})
+    figure, axes = plt.subplots(figsize=(7.2, 4.4), layout="constrained")
+    for scheme, name, line in (("fp32", "fp32", "-"), ("w8a8", "8-bit weights and activations, float gradients", ":")):
+        if (scheme, "none") in found:
+            axes.axhline(found[scheme, "none"][0], color="#555555", linestyle=line, linewidth=1, label=name)
+    for place, (name, bits, color, marker) in enumerate(FAMILIES):
+        shift = 0.05 * (place - 1.5)
+        for rectified in (False, True):
+            points = [(b + shift, *value) for s, b in bits.items() for (scheme, rectifier), value in found.items()
+                      if scheme == s and (rectifier != "none") == rectified]
+            if points:
+                x, mean, error = zip(*sorted(points))
+                axes.errorbar(x, mean, error, color=color, marker=marker, markersize=5.5, linewidth=1.2, capsize=2,
+                              linestyle="--" if rectified else "-", markerfacecolor="white" if rectified else color,
+                              label=name + (", rectified" if rectified else ""))
+    axes.set_xticks([2, 3, 4, 8])
+    axes.set_xlabel("bits of gradients, into both products")
+    axes.set_ylabel("test accuracy, %")
+    axes.grid(axis="y", color="#dddddd", linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=8.5)
+    figure.savefig(target, metadata={"Date": None, "Creator": None})
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
