@@ -19,7 +19,8 @@ shift
 
 . tests/packages.sh
 . examples/build.sh
-install_packages "g++ meson ninja-build pkg-config python3 python3-matplotlib libxsimd-dev zlib1g-dev libcli11-dev nlohmann-json3-dev" ""
+install_packages "g++ meson ninja-build pkg-config python3 libxsimd-dev zlib1g-dev libcli11-dev nlohmann-json3-dev \
+    python3-matplotlib" ""
 
 build=build/study
 mkdir -p docs/results

@@ -37,6 +37,7 @@
 #include <fqt/layers/block_rounding.hpp>
 #include <fqt/layers/chain.hpp>
 #include <fqt/layers/cheap_gradient.hpp>
+#include <fqt/layers/code_source.hpp>
 #include <fqt/layers/context.hpp>
 #include <fqt/layers/conv.hpp>
 #include <fqt/layers/dropout.hpp>

@@ -129,6 +129,13 @@ TEST_CASE_TEMPLATE("codes come back from memory, as numbers and as bytes", A, FQ
                 wrong += numbers.lane(i) != codes[i];
                 wrong += simd::read_code<Bits, Signed>(block, i) != static_cast<int>(codes[i]);
             }
+            if constexpr (Bits <= 4) {
+                alignas(16) std::byte table[16];
+                for (int i = 0; i < 16; ++i) table[i] = static_cast<std::byte>(7 * i + 100);
+                const auto found = simd::look_up_codes<A, Bits>(block, table);
+                for (int i = 0; i < lanes; ++i)
+                    wrong += std::byte{found.lane(i)} != table[simd::read_code<Bits, false>(block, i)];
+            }
             if constexpr (Bits <= 8) {
                 const auto bytes = simd::load_code_bytes<A, Bits, Signed>(block);
                 std::byte stored[lanes];

@@ -3,7 +3,6 @@
 // h, the gradient by a product's sums, on its way into the two products of the backward pass: quantized once or twice,
 // with one grid per tensor, sample or channel, or used as floats where the scheme says `real`.
 
-#include <fqt/kernels/kind.hpp>
 #include <fqt/layers/measuring.hpp>
 
 #include <algorithm>
@@ -14,6 +13,7 @@ namespace fqt {
 /// Where quantizer Q's grids of h lie, and its codes.
 template <shape Shape, class Q>
 struct gradient_codes {
+    using quantizer = Q;
     using coded = codes<Shape, Q, true>;
     using traits = quantizer_traits<Q>;
     using grid_type = typename traits::grid_type;
@@ -121,6 +121,7 @@ struct gradient_codes {
         else return coded{data, &grid_of(n), nullptr}.template load<Arch>(n, p, b);
     }
     const std::byte* at(int n, int p, int b) const { return coded{data, nullptr, nullptr}.at(n, p, b); }
+    int scale(int n, int p, int b) const { return coded{data, nullptr, nullptr}.scale(n, p, b); }
     /// The bytes that the integers of sample n take.
     int integer_bytes(int n) const { return two_bytes ? std::to_integer<int>(bytes[n]) : 1; }
 
@@ -183,49 +184,6 @@ private:
             steps[k] = grids[k].step;
             inverses[k] = grids[k].inverse;
         }
-    }
-};
-
-// ---- sources: how kernels read one sample ----
-
-/// Codes of one sample, as bytes for an integer product or decoded for one in floats.
-template <class Codes>
-struct code_source {
-    using traits = typename Codes::traits;
-    static constexpr bool is_signed = Codes::is_signed;
-    Codes tensor;
-    int n;
-
-    template <class Arch>
-    simd::u8x16<Arch> bytes(int p, int b) const {
-        if constexpr (traits::has_integers || traits::stored_bits > 8)
-            return simd::to_bytes(integers<Arch>(p, b) + floats<Arch>(is_signed ? 128.0f : 0.0f));
-        else return simd::load_code_bytes<Arch, traits::stored_bits, is_signed>(tensor.at(n, p, b));
-    }
-    template <class Arch>
-    floats<Arch> integers(int p, int b) const {
-        return tensor.template integers<Arch>(n, p, b);
-    }
-    int integer_bytes() const {
-        if constexpr (requires { tensor.integer_bytes(n); }) return tensor.integer_bytes(n);
-        else return traits::integer_bytes(is_signed);
-    }
-    template <class Arch>
-    floats<Arch> values(int p, int b) const {
-        return tensor.template load<Arch>(n, p, b);
-    }
-};
-
-/// Any lazy tensor, as floats.
-template <class X>
-struct lazy_source {
-    static constexpr bool is_signed = true;
-    X x;
-    int n;
-
-    template <class Arch>
-    floats<Arch> values(int p, int b) const {
-        return x.template load<Arch>(n, p, b);
     }
 };
 

@@ -110,11 +110,12 @@ struct codes {
     template <class Arch>
     floats<Arch> integers(int n, int p, int b) const {
         auto integer = traits::integer(code<Arch>(n, p, b), *grid);
-        if constexpr (traits::scales_blocks) integer = integer * floats<Arch>(scale(n, p, b));
+        if constexpr (traits::scales_blocks) integer = integer * floats<Arch>(static_cast<float>(scale(n, p, b)));
         return with_padding<Arch>(integer, b);
     }
     /// By which a block's integers are multiplied, where blocks have scales.
-    float scale(int n, int p, int b) const { return static_cast<float>(std::to_integer<int>(at(n, p, b)[code_bytes])); }
+    int scale(int n, int p, int b) const { return std::to_integer<int>(at(n, p, b)[code_bytes]); }
+    const auto& grid_of(int) const { return *grid; }
     interval range(int) const { return {Signed ? -*greatest : 0.0f, *greatest}; }
 
 private:

@@ -7,6 +7,7 @@
 // with h the gradient by the sums. Products of two linear grids run on integers, the others on floats in a fixed order.
 
 #include <fqt/kernels/weight_gradient.hpp>
+#include <fqt/layers/code_source.hpp>
 #include <fqt/layers/gradient_codes.hpp>
 #include <fqt/layers/householder.hpp>
 #include <fqt/layers/product_formats.hpp>
@@ -268,7 +269,7 @@ private:
             input_.template round<Axis>(c, x, n, stream_of(c, number_, purpose::activations), rounded);
             stage(float_source{rounded, padded(G.in.channels)});
         } else {
-            stage(code_source<input_type<X>>{input_.view(x), n});
+            stage(code_source<input_type<X>>(input_.view(x), n));
         }
     }
     template <class X, class Epilogue>
@@ -417,7 +418,7 @@ private:
                                                           c.first_sample + static_cast<std::uint32_t>(n), rounded);
             stage(float_source{rounded, out_channels});
         } else {
-            stage(code_source<Codes>{codes, n});
+            stage(code_source<Codes>(codes, n));
         }
     }
 

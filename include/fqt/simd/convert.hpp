@@ -112,6 +112,13 @@ struct conversions<arch::generic> {
             r.part[i] = static_cast<std::uint8_t>(read_code<Bits, Signed>(from, i) + (Signed ? 128 : 0));
         return r;
     }
+    template <int Bits>
+    static u8_generic look_up(const std::byte* from, const std::byte* table) {
+        u8_generic r;
+        for (int i = 0; i < lanes; ++i)
+            r.part[i] = std::to_integer<std::uint8_t>(table[read_code<Bits, false>(from, i)]);
+        return r;
+    }
     template <int Bits, bool Signed>
     static f32 load_codes(const std::byte* from) {
         f32 r;
@@ -188,6 +195,13 @@ template <class Arch, int Bits, bool Signed>
 FQT_INLINE u8x16<Arch> load_code_bytes(const std::byte* from) {
     static_assert(Bits <= 8, "fqt: codes above 8 bits take two bytes");
     return detail::conversions<typename Arch::registers>::template load_bytes<Bits, Signed>(from);
+}
+/// A block of codes of up to 4 bits as bytes of a table of 16 at a multiple of 16, in which a code's bits, without
+/// sign, are the place.
+template <class Arch, int Bits>
+FQT_INLINE u8x16<Arch> look_up_codes(const std::byte* from, const std::byte* table) {
+    static_assert(Bits <= 4, "fqt: the table of a code has 16 bytes");
+    return detail::conversions<typename Arch::registers>::template look_up<Bits>(from, table);
 }
 /// One unsigned byte a lane from integral numbers in [0, 255].
 template <class Registers>

@@ -102,6 +102,10 @@ struct code_conversions {
     FQT_INLINE static u8_register load_bytes(const std::byte* from) {
         return {code_bytes_plus<Bits, Signed>(from, 128)};
     }
+    template <int Bits>
+    FQT_INLINE static u8_register look_up(const std::byte* from, const std::byte* table) {
+        return {_mm_shuffle_epi8(_mm_load_si128(reinterpret_cast<const __m128i*>(table)), unpack<slot_of<Bits>>(from))};
+    }
     template <int Bits, bool Signed>
     FQT_INLINE static F32 load_codes(const std::byte* from) {
         // A slot of 8 bits is its own sign.
