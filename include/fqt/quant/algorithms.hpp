@@ -123,10 +123,11 @@ inline constexpr detail::formats<symmetric<8>, symmetric<8>, symmetric<Bits, sto
 
 /// Ultra-low precision 4-bit training (Sun, Wang, Chen et al., NeurIPS 2020; second hand and from memory). Weights by
 /// SAWB, activations by PACT (give the optimizer decay_range); gradients 1-3-0 in radix 4, even powers into dX, odd
-/// ones into dW (two-phase rounding), to nearest, scaled by grad_scale. Integers to 4096 take two bytes.
-inline constexpr detail::formats<
-    symmetric<4, nearest, per_tensor, sawb>, symmetric<4, nearest, per_tensor, clipped_activation>,
-    radix4<even_powers, per_tensor, grad_scale>, radix4<odd_powers, per_tensor, grad_scale>>
+/// ones into dW (two-phase rounding), to nearest. Integers to 4096 take two bytes. The scale is the tensor's largest
+/// magnitude; the paper's trainable GradScale, as far as it is known here (grad_scale), made training unsteady.
+inline constexpr detail::formats<symmetric<4, nearest, per_tensor, sawb>,
+                                 symmetric<4, nearest, per_tensor, clipped_activation>, radix4<even_powers>,
+                                 radix4<odd_powers>>
     ultra_low{};
 
 /// LUQ (Chmiel, Banner, Hoffer, Ben Yaacov, Soudry, ICLR 2023). 4-bit weights and activations by SAWB; gradients of
