@@ -17,6 +17,7 @@
 #include <bit>
 #include <cmath>
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <string>
@@ -154,10 +155,12 @@ class tried_grid {
     code_limits limits_;
     typename quantizer_traits<Q>::grid_type grid_;
     std::vector<float> points_;
+    bool ascends_;
 
 public:
     tried_grid(interval range, code_limits limits) : range_(range), limits_(limits), grid_(Q::fit(range, limits)) {
         for (int q = limits.low; q <= limits.high; ++q) points_.push_back(decode(static_cast<float>(q)));
+        ascends_ = std::is_sorted(points_.begin(), points_.end());
     }
     const std::vector<float>& points() const { return points_; }
     interval range() const { return range_; }
@@ -189,7 +192,14 @@ public:
     /// The distance of the grid points around x, the greater one where x is next to a point; 0 beyond the grid.
     double gap(float x) const {
         double widest = 0;
-        for (std::size_t i = 0; i + 1 < points_.size(); ++i) {
+        // Where points ascend those next to x will do; codes of 16 bits have many.
+        std::size_t first = 0, end = points_.size();
+        if (ascends_) {
+            const auto place = std::lower_bound(points_.begin(), points_.end(), x) - points_.begin();
+            first = static_cast<std::size_t>(std::max<std::ptrdiff_t>(place - 2, 0));
+            end = std::min(first + 4, end);
+        }
+        for (std::size_t i = first; i + 1 < end; ++i) {
             const double a = double{points_[i]}, b = double{points_[i + 1]}, slack = (b - a) * 0x1p-10;
             if (double{x} >= a - slack && double{x} <= b + slack) widest = std::max(widest, b - a);
         }
