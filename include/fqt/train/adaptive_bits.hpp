@@ -3,9 +3,8 @@
 // How many bits a tensor needs, by the error measure of adaptive precision training.
 
 #include <fqt/core/fail.hpp>
-#include <fqt/core/math.hpp>
 #include <fqt/layers/observer.hpp>
-#include <fqt/quant/scale.hpp>
+#include <fqt/quant/adaptive_resolution.hpp>
 #include <fqt/train/noise_meter.hpp>
 
 #include <algorithm>
@@ -20,9 +19,9 @@
 
 namespace fqt {
 
-/// FPBP's error measure (Zhang et al., CVPR 2020, from memory) of rounding x to `bits` bits:
-///   Diff = log2(| sum |x^| - sum |x| | / sum |x| + 1)
-/// with x^ on the grid of step 2^ceil(log2(max|x| / (2^(bits-1) - 1))), to the nearest. 0 for a tensor of zeros.
+/// FPBP's error measure Diff (difference_of_sums) of rounding x to `bits` bits, with x^ on the grid of step
+///   2^ceil(log2(max|x| / (2^(bits-1) - 1))),
+/// to the nearest. 0 for a tensor of zeros.
 /// 2 <= bits <= 16. Error: bits beyond, or values that are not finite.
 inline float bits_difference(std::span<const float> x, int bits) {
     if (bits < 2 || bits > 16) fail("bits_difference was asked for %d bits; it takes 2 to 16", bits);
@@ -41,8 +40,7 @@ inline float bits_difference(std::span<const float> x, int bits) {
         sum += magnitude;
         rounded += std::min(std::nearbyint(magnitude / step), double{top}) * step; // exact: a power of two
     }
-    const auto relative = static_cast<float>(std::abs(rounded - sum) / sum);
-    return math::log(relative + 1.0f) / 0x1.62e43p-1f;
+    return difference_of_sums(sum, rounded);
 }
 
 struct adaptive_bits_options {
