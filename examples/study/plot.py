@@ -12,7 +12,7 @@ import matplotlib
 matplotlib.use("svg")
 import matplotlib.pyplot as plt
 
-from table import rows
+from table import moments, rows
 
 FAMILIES = [
     ("a grid a tensor", {"tensor8": 8, "tensor4": 4, "tensor3": 3, "tensor2": 2}, "#b5482a", "o"),
@@ -22,19 +22,10 @@ FAMILIES = [
 ]
 
 
-def moments(seeds):
-    """Mean and standard error, in per cent; a run that diverged counts as chance."""
-    values = [100 * (v or 0.1) for v in seeds.values()]
-    mean = sum(values) / len(values)
-    if len(values) == 1:
-        return mean, 0
-    return mean, (sum((v - mean) ** 2 for v in values) / (len(values) - 1) / len(values)) ** 0.5
-
-
 def main(source, target):
     runs = [json.loads(line) for line in pathlib.Path(source).read_text().splitlines()]
     # Keys begin with scheme and rectifier; rows with changes beside these are no part of the picture.
-    found = {key[:2]: moments(seeds) for label in ("parts", "test") for key, seeds in rows(runs, label).items()
+    found = {key[:2]: moments(seeds.values()) for label in ("parts", "test") for key, seeds in rows(runs, label).items()
              if not any(key[4:])}
     plt.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "fqt", "font.size": 10, "font.family": "sans-serif"})
     figure, axes = plt.subplots(figsize=(7.2, 4.4), layout="constrained")

@@ -34,15 +34,19 @@ NAMES = {
 }
 
 
-def accuracy(values):
-    """Mean and standard error over seeds, in per cent; a run that diverged counts as chance."""
-    if not values:
-        return ""
+def moments(values):
+    """Mean and standard error over seeds, in per cent, the latter 0 for one; a run that diverged counts as chance."""
     values = [100 * (v or 0.1) for v in values]
     mean = sum(values) / len(values)
+    return mean, math.sqrt(sum((v - mean) ** 2 for v in values) / max(len(values) - 1, 1) / len(values))
+
+
+def accuracy(values):
+    if not values:
+        return ""
+    mean, error = moments(values)
     if len(values) == 1:
         return f"{mean:.2f} (1 seed)"
-    error = math.sqrt(sum((v - mean) ** 2 for v in values) / (len(values) - 1) / len(values))
     return f"{mean:.2f} +- {error:.2f}" + (f" ({len(values)} seeds)" if len(values) != 3 else "")
 
 

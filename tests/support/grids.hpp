@@ -120,7 +120,7 @@ bool points_stay(fqt::interval range, std::initializer_list<float> uniforms = {l
     return all;
 }
 
-/// Whether decode is the integer times the step, and integers are within what the quantizer says, some at its end.
+/// Whether decode is the integer times the step, and integers are within what the quantizer says.
 template <class Q>
 bool is_linear_as_it_says(fqt::interval range) {
     const fitted<Q> q(range);

@@ -3,8 +3,8 @@
 // Sources: how kernels read one sample of a tensor (kernels/staging.hpp), as bytes for products of integers or decoded
 // for products of floats.
 
-#include <fqt/kernels/kind.hpp>
 #include <fqt/layers/lazy.hpp>
+#include <fqt/simd/convert.hpp>
 
 #include <array>
 #include <cstddef>

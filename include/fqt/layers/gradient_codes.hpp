@@ -38,7 +38,7 @@ struct gradient_codes {
     grid_type* grids;        // per tensor: 1; per sample: one each; per channel: one each
     float *steps, *inverses; // per channel, padded: for lanes
     std::byte* bytes;        // of integers that may take two: how many they take, of each sample and rounding
-    std::size_t copy_bytes, samples;
+    std::size_t copy_bytes;
 
     /// Takes memory for `samples` samples from a carver; with an empty carver it only counts.
     static constexpr gradient_codes carve(carver& memory, int samples) {
@@ -52,7 +52,6 @@ struct gradient_codes {
         g.steps = memory.take<float>(by_channel ? static_cast<std::size_t>(padded(Shape.channels)) : 1);
         g.inverses = memory.take<float>(by_channel ? static_cast<std::size_t>(padded(Shape.channels)) : 1);
         if constexpr (two_bytes) g.bytes = memory.take<std::byte>(n * copies);
-        g.samples = n;
         return g;
     }
 
@@ -60,7 +59,7 @@ struct gradient_codes {
     gradient_codes copy(int number) const {
         gradient_codes g = *this;
         g.data += static_cast<std::size_t>(number) * copy_bytes;
-        if constexpr (two_bytes) g.bytes += static_cast<std::size_t>(number) * samples;
+        if constexpr (two_bytes) g.bytes += static_cast<std::size_t>(number) * (copy_bytes / coded::sample_bytes);
         return g;
     }
 

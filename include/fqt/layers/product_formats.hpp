@@ -59,8 +59,8 @@ private:
     static constexpr const char* sums() {
         constexpr bool forward = integer<weight, activation>, dw = integer<activation, weight_gradient>;
         constexpr bool dx = WantsDx ? integer<weight, input_gradient> : dw;
-        constexpr bool two_bytes =
-            has_two<weight, activation> || has_two<weight, input_gradient> || has_two<activation, weight_gradient>;
+        constexpr bool two_bytes = has_two<weight, activation> || (WantsDx && has_two<weight, input_gradient>)
+            || has_two<activation, weight_gradient>;
         if (forward && dx && dw) return two_bytes ? "int32 sums of bytes" : "int32 sums";
         if (!forward && !dx && !dw) return "fp32 sums in a fixed order";
         if (dx && dw) return "fp32 sums in a fixed order forward, int32 backward";
