@@ -38,7 +38,7 @@ std::vector<std::pair<std::string, std::string>> options_of(const settings& s) {
             {"label smoothing", text(s.label_smoothing)},
             {"mixup", text(s.mixup)},
             {"initialisation", s.initialise},
-            {"last gammas at 0", s.zero_gamma ? "yes" : "no"},
+            {"last gammas at first", text(s.last_gamma)},
             {"training images", s.train_images > 0 ? text(s.train_images) : "all"}};
 }
 
@@ -134,7 +134,7 @@ json line_of(const settings& s, const program::outcome& o, const std::string& la
             {"decay_gamma", number(s.decay_gamma)},
             {"label_smoothing", number(s.label_smoothing)},
             {"mixup", number(s.mixup)},
-            {"zero_gamma", s.zero_gamma},
+            {"last_gamma", number(s.last_gamma)},
             {"initialise", s.initialise},
             {"cutout", s.cutout},
             {"train_images", s.train_images},
@@ -255,7 +255,8 @@ void add_options(CLI::App& app, settings& s) {
         ->check(from(0));
     app.add_option("--initialise", s.initialise, "he-uniform, he-normal, he-fan-out or glorot-uniform")
         ->check(one_of(program::words_of(program::weight_laws())));
-    app.add_flag("--zero-gamma", s.zero_gamma, "residual blocks begin as identities");
+    app.add_option("--last-gamma", s.last_gamma, "gamma of each residual block's end at first; 0: identities")
+        ->check(from(0, 1000));
     app.add_option("--held-out", s.held_out, "test on so many training images, kept out of training")->check(from(0));
     app.add_option("--train-images", s.train_images, "train on the first so many; 0: all")->check(from(0));
     app.add_option("--seed", s.seed);

@@ -31,7 +31,7 @@ struct settings {
     bool flip = false, no_flip = false;    ///< neither: flip colour pictures
     int cutout = 0;                        ///< side of the square that is hidden in each picture
     std::string initialise = "he-uniform"; ///< a name of weight_laws()
-    bool zero_gamma = false;
+    float last_gamma = 1;                  ///< of the last batch normalization of each residual block, at the beginning
     std::uint64_t seed = 1;
     int threads = 0;
     std::string run;     ///< folder of the log, the checkpoint and the report; empty: none of them
@@ -105,6 +105,7 @@ inline const names<fqt::rectifier_rule>& rectifiers() {
         {"gain_crest-through_sigma", rule_of<gain_crest<layer_gain, through_sigma>>},
         {"even_gains", rule_of<even_gains<>>},
         {"even_gains-quantized", rule_of<even_gains<quantized_gain>>},
+        {"bounded_branches", rule_of<bounded_branches<>>},
         {"unit_gain", rule_of<unit_gain<>>},
         {"unit_gain-through_sigma", rule_of<unit_gain<layer_gain, through_sigma>>},
     };

@@ -80,9 +80,11 @@ Network made(const settings& s) {
                  .rectifier = named(rectifiers(), s.rectifier)}};
     if (const fqt::weight_law law = named(weight_laws(), s.initialise); law != fqt::weight_law::he_uniform)
         fqt::initialise_weights(net, fqt::seed{s.seed}, law);
-    if (s.zero_gamma && fqt::zero_last_gammas(net) == 0)
-        fqt::fail("--zero-gamma is given, but the network '%s' has no residual blocks; leave it out",
-                  s.network.c_str());
+    if (s.last_gamma != 1 && fqt::set_last_gammas(net, s.last_gamma) == 0)
+        fqt::fail(
+            "--last-gamma is given, but the network '%s' has no residual blocks that end with a batch normalization; "
+            "leave it out",
+            s.network.c_str());
     return net;
 }
 

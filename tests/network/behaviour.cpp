@@ -259,6 +259,10 @@ TEST_CASE("weights are drawn by the law that is asked for, equal for equal seeds
     const auto first = values(net);
     fqt::initialise_weights(net, fqt::seed{5}, fqt::weight_law::glorot_uniform);
     CHECK(values(net) == first);
+    CHECK(fqt::set_last_gammas(net, 0.25f) == 1);
+    CHECK(std::ranges::count(net.parameter("block.0.body.1.gamma").value, 0.25f) == 8);
+    CHECK(std::ranges::count(net.parameter("stem.1.gamma").value, 0.25f) == 0);
+    CHECK_THROWS_WITH(fqt::set_last_gammas(net, NAN), doctest::Contains("give a finite value"));
     CHECK(fqt::zero_last_gammas(net) == 1);
     CHECK(std::ranges::count(net.parameter("block.0.body.1.gamma").value, 0.0f) == 8);
     CHECK(std::ranges::count(net.parameter("stem.1.gamma").value, 0.0f) == 0);

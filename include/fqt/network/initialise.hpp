@@ -3,6 +3,7 @@
 // How weights begin, where not as the network draws them (he_uniform). Each weight is a function of the seed, its
 // tensor's place and its own, so equal calls give equal bits on any machine.
 
+#include <fqt/core/fail.hpp>
 #include <fqt/core/math.hpp>
 #include <fqt/network/network.hpp>
 
@@ -57,17 +58,26 @@ void initialise_weights(Network& network, seed s, weight_law law) {
     });
 }
 
-/// Sets gamma of the last batch normalization of each residual block to 0, so that blocks begin as identities (Goyal et
-/// al. 2017, section 5.1). Returns how many there are: 0 in networks without residual blocks.
+/// Sets gamma of the last batch normalization of each residual block's body to `value`, so that blocks begin close to
+/// identities: a body's share of the gradient, and of the noise in it, goes with the square of this gamma
+/// (docs/theory.md, section 5). Returns how many there are: 0 in networks without residual blocks. Errors: a value that
+/// is not finite.
 template <class Network>
-int zero_last_gammas(Network& network) {
+int set_last_gammas(Network& network, float value) {
+    if (!std::isfinite(value)) fail("set_last_gammas was given %g; give a finite value, such as 0.3", double{value});
     int found = 0;
     network.each_normalization([&](const auto& layer) {
         if (!layer.facts().closes_block) return;
-        std::ranges::fill(network.parameter((layer.name() / "gamma").view()).value, 0.0f);
+        std::ranges::fill(network.parameter((layer.name() / "gamma").view()).value, value);
         ++found;
     });
     return found;
+}
+
+/// The same with 0: blocks begin as identities (Goyal et al. 2017, section 5.1).
+template <class Network>
+int zero_last_gammas(Network& network) {
+    return set_last_gammas(network, 0);
 }
 
 } // namespace fqt
