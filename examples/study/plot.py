@@ -24,19 +24,21 @@ FAMILIES = [
 
 def main(source, target):
     runs = [json.loads(line) for line in pathlib.Path(source).read_text().splitlines()]
-    # Keys begin with scheme and rectifier; rows with changes beside these are no part of the picture.
-    found = {key[:2]: moments(seeds.values()) for label in ("parts", "test") for key, seeds in rows(runs, label).items()
-             if not any(key[4:])}
+    # Keys begin with scheme and rectifier. Of several runs of a scheme, plain or rectified, those with most seeds.
+    found = {}
+    for label in ("parts", "test"):
+        for (scheme, rectifier, *_), seeds in sorted(rows(runs, label).items(), key=lambda item: len(item[1])):
+            found[scheme, rectifier != "none"] = moments(seeds.values())
     plt.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "fqt", "font.size": 10, "font.family": "sans-serif"})
     figure, axes = plt.subplots(figsize=(7.2, 4.4), layout="constrained")
     for scheme, name, line in (("fp32", "fp32", "-"), ("w8a8", "8-bit weights and activations, float gradients", ":")):
-        if (scheme, "none") in found:
-            axes.axhline(found[scheme, "none"][0], color="#555555", linestyle=line, linewidth=1, label=name)
+        if (scheme, False) in found:
+            axes.axhline(found[scheme, False][0], color="#555555", linestyle=line, linewidth=1, label=name)
     for place, (name, bits, color, marker) in enumerate(FAMILIES):
         shift = 0.05 * (place - 1.5)
         for rectified in (False, True):
-            points = [(b + shift, *value) for s, b in bits.items() for (scheme, rectifier), value in found.items()
-                      if scheme == s and (rectifier != "none") == rectified]
+            points = [(b + shift, *value) for s, b in bits.items() for (scheme, is_rectified), value in found.items()
+                      if scheme == s and is_rectified == rectified]
             if points:
                 x, mean, error = zip(*sorted(points))
                 axes.errorbar(x, mean, error, color=color, marker=marker, markersize=5.5, linewidth=1.2, capsize=2,

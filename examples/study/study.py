@@ -7,12 +7,13 @@ Usage: study.py --program <fqt> --data <folder of CIFAR-10> [--file FILE] [--job
 
 Stages, each of which needs the results of those before it:
   rates     learning rate of every row, on held-out training images
-  forms     form and weight of the rectifier, on held-out training images, for the two rows with the largest gaps
-  weights   weight of the chosen form for every row, on held-out training images
+  forms     form and weight of a rectifier of gains, on held-out training images, for the two rows with a grid a tensor
+  weights   weight of the chosen form for every row, and rate with bounded branches, on held-out training images
   test      tier 1: every row with and without the rectifier, three seeds, on the test set, which nothing above has seen
   parts     tier 2: other formats and ablations, one seed, on the test set
   more      tier 3: 200 epochs, deeper and wider networks, one seed, on the test set; not among the stages by default
-Every row is tuned with the same number of trials: three rates, and with the rectifier three weights.
+Every row is tuned by the same rule: three rates, and further ones by factors of two for as long as the best is at an
+end; rectified, three weights of the chosen form and three rates with bounded branches. The best of the six is tested.
 """
 import argparse
 import concurrent.futures
@@ -35,11 +36,14 @@ FORMS = ["gain_energy", "gain_hinge", "gain_crest", "gain_crest-quantized", "eve
          "unit_gain-through_sigma"]
 FORM_WEIGHTS = [1e-3, 1e-2]
 FORM_SEEDS = [101, 102]
+FORM_RATE = 0.1  # at which forms are compared
 WEIGHT_FACTORS = [0.3, 1, 3]
+BRANCHES = {"rectifier": "bounded_branches", "rectification": 1.0, "last_gamma": 0.1}
+BRANCH_RATE_FACTORS = [1, 2, 4]
 
 # What tells one run from another, with what it is where a run does not say.
 SETTINGS = {"network": NETWORK, "scheme": "", "rectifier": "none", "rectification": 0.0, "rate": 0.1,
-            "epochs": TEST_EPOCHS, "seed": 1, "split": "test", "decay": 5e-4, "decay_gamma": 0.0, "zero_gamma": False,
+            "epochs": TEST_EPOCHS, "seed": 1, "split": "test", "decay": 5e-4, "decay_gamma": 0.0, "last_gamma": 1.0,
             "mixup": 0.0, "cutout": 0}
 
 
@@ -76,49 +80,63 @@ def tuned(label, scheme, **changes):
     return run_of(label, scheme, **{"epochs": TUNE_EPOCHS, "split": "held out", "seed": TUNE_SEED, **changes})
 
 
-def rate_runs(scheme):
-    return [[tuned("rates", scheme, rate=rate)] for rate in RATES]
+def rate_runs(results, scheme):
+    """Runs at RATES, and beyond them by factors of two for as long as the best known is at an end."""
+    rates = list(RATES)
+    while (best := results.best([[tuned("rates", scheme, rate=rate)] for rate in rates])) is not None:
+        if best["rate"] == rates[0]:
+            rates.insert(0, rates[0] / 2)
+        elif best["rate"] == rates[-1]:
+            rates.append(rates[-1] * 2)
+        else:
+            break
+    return [[tuned("rates", scheme, rate=rate)] for rate in rates]
 
 
-def form_runs(scheme, rate):
-    return {(form, weight): [tuned("forms", scheme, rate=rate, rectifier=form, rectification=weight, seed=seed)
+def form_runs(scheme):
+    return {(form, weight): [tuned("forms", scheme, rate=FORM_RATE, rectifier=form, rectification=weight, seed=seed)
                              for seed in FORM_SEEDS]
             for form, weight in itertools.product(FORMS, FORM_WEIGHTS)}
 
 
 def best_rate(results, scheme):
-    run = results.best(rate_runs(scheme))
+    run = results.best(rate_runs(results, scheme))
     return run and run["rate"]
 
 
 def best_form(results):
     """Form and weight with the greatest mean over rows and seeds."""
-    rates = [best_rate(results, scheme) for scheme in FORM_ROWS]
-    if None in rates:
-        return None
-    groups = [form_runs(scheme, rate) for scheme, rate in zip(FORM_ROWS, rates)]
+    groups = [form_runs(scheme) for scheme in FORM_ROWS]
     run = results.best([sum((group[choice] for group in groups), []) for choice in groups[0]])
     return run and (run["rectifier"], run["rectification"])
 
 
 def weight_runs(results, scheme):
+    """What a rectified row is chosen from."""
     rate, form = best_rate(results, scheme), best_form(results)
     if rate is None or form is None:
         return None
-    return [[tuned("weights", scheme, rate=rate, rectifier=form[0], rectification=factor * form[1])]
-            for factor in WEIGHT_FACTORS]
+    gains = [[tuned("weights", scheme, rate=rate, rectifier=form[0], rectification=factor * form[1])]
+             for factor in WEIGHT_FACTORS]
+    return gains + [[tuned("weights", scheme, rate=factor * rate, **BRANCHES)] for factor in BRANCH_RATE_FACTORS]
+
+
+def rectified(results, label, scheme, **changes):
+    """The rectified run of a row, or None where it is not tuned yet."""
+    weights = weight_runs(results, scheme)
+    best = weights and results.best(weights)
+    return best and run_of(label, scheme, **{k: best[k] for k in ("rate", *BRANCHES)}, **changes)
 
 
 def runs_of(stage, results):
     """The runs of a stage, as far as earlier results say what they are."""
     if stage == "rates":
         for scheme in PLAIN_ROWS + ROWS:
-            yield from sum(rate_runs(scheme), [])
+            yield from sum(rate_runs(results, scheme), [])
     elif stage == "forms":
         for scheme in FORM_ROWS:
-            if (rate := best_rate(results, scheme)) is not None:
-                yield from (tuned("forms", scheme, rate=rate, seed=seed) for seed in FORM_SEEDS)
-                yield from sum(form_runs(scheme, rate).values(), [])
+            yield from (tuned("forms", scheme, rate=FORM_RATE, seed=seed) for seed in FORM_SEEDS)
+            yield from sum(form_runs(scheme).values(), [])
     elif stage == "weights":
         for scheme in ROWS:
             yield from sum(weight_runs(results, scheme) or [], [])
@@ -127,9 +145,8 @@ def runs_of(stage, results):
             if (rate := best_rate(results, scheme)) is None:
                 continue
             yield run_of("test", scheme, rate=rate, seed=seed)
-            if scheme in ROWS and (weights := weight_runs(results, scheme)) and (best := results.best(weights)):
-                yield run_of("test", scheme, rate=rate, seed=seed, rectifier=best["rectifier"],
-                             rectification=best["rectification"])
+            if scheme in ROWS and (run := rectified(results, "test", scheme, seed=seed)):
+                yield run
     elif stage == "parts":
         # Not tuned one by one: the rate of the row that each is a change of.
         for scheme in PARTS:
@@ -139,7 +156,8 @@ def runs_of(stage, results):
                 yield run_of("parts", scheme, rate=rate)
         for scheme in FORM_ROWS:
             if (rate := best_rate(results, scheme)) is not None:
-                yield run_of("ablation", scheme, rate=rate, zero_gamma=True)
+                yield run_of("ablation", scheme, rate=rate, last_gamma=0.0)
+                yield run_of("ablation", scheme, rate=rate, last_gamma=BRANCHES["last_gamma"])
                 yield run_of("ablation", scheme, rate=rate, decay_gamma=5e-4)
     elif stage == "more":
         # With the rates of ResNet-20: no row of this stage is tuned.
@@ -148,9 +166,8 @@ def runs_of(stage, results):
                 if (rate := best_rate(results, scheme)) is None:
                     continue
                 yield run_of("more", scheme, network=network, epochs=epochs, rate=rate)
-                if scheme in ROWS and (weights := weight_runs(results, scheme)) and (best := results.best(weights)):
-                    yield run_of("more", scheme, network=network, epochs=epochs, rate=rate,
-                                 rectifier=best["rectifier"], rectification=best["rectification"])
+                if scheme in ROWS and (run := rectified(results, "more", scheme, network=network, epochs=epochs)):
+                    yield run
     else:
         sys.exit(f"there is no stage '{stage}'; the stages are rates, forms, weights, test, parts and more")
 
@@ -162,7 +179,7 @@ def command(run, program, data, file):
         words += ["--" + name.replace("_", "-"), str(run[name])]
     for name in ("mixup", "cutout"):
         words += ["--" + name, str(run[name])] * (run[name] > 0)
-    words += ["--zero-gamma"] * run["zero_gamma"]
+    words += ["--last-gamma", str(run["last_gamma"])] * (run["last_gamma"] != 1)
     words += ["--held-out", str(HELD_OUT)] * (run["split"] == "held out")
     return words
 
@@ -189,15 +206,18 @@ def main():
     parser.add_argument("stages", nargs="*", default=["rates", "forms", "weights", "test", "parts"])
     arguments = parser.parse_args()
     for stage in arguments.stages:
-        results = Results(arguments.file)
-        left = [run for run in runs_of(stage, results) if results.accuracy(run) is None]
-        print(f"{stage}: {len(left)} runs left", flush=True)
-        if arguments.plan:
-            print("\n".join(" ".join(command(run, arguments.program, arguments.data, arguments.file)) for run in left))
-            continue
-        with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
-            for text in pool.map(lambda run: train(run, arguments), left):
-                print(text, flush=True)
+        while True:  # results may ask for further runs of the same stage
+            results = Results(arguments.file)
+            left = [run for run in runs_of(stage, results) if results.accuracy(run) is None]
+            print(f"{stage}: {len(left)} runs left", flush=True)
+            if arguments.plan:
+                print("\n".join(" ".join(command(run, arguments.program, arguments.data, arguments.file))
+                                for run in left))
+            if arguments.plan or not left:
+                break
+            with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
+                for text in pool.map(lambda run: train(run, arguments), left):
+                    print(text, flush=True)
 
 
 if __name__ == "__main__":

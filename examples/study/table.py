@@ -55,7 +55,7 @@ def rows(runs, label):
     equal runs count whatever their label."""
     found, wanted = collections.defaultdict(dict), set()
     for r in runs:
-        key = (r["scheme"], r["rectifier"], r["rectification"], r["rate"], r.get("zero_gamma", False),
+        key = (r["scheme"], r["rectifier"], r["rectification"], r["rate"], r.get("last_gamma", 1),
                r.get("decay_gamma", 0))
         found[key, r["network"], r["epochs"], r["split"]][r["seed"]] = r["accuracy"]
         if r["label"] == label:
@@ -65,16 +65,17 @@ def rows(runs, label):
 
 def tier_1(runs):
     found = rows(runs, "test")
-    print("| gradients | bits into dX / dW | levels | rate | test accuracy, % | rectified, % | weight |")
-    print("|---" * 7 + "|")
+    print("| gradients | bits into dX / dW | levels | rectifier | rate | test accuracy, % |")
+    print("|---" * 6 + "|")
     for scheme, (name, bits, levels) in NAMES.items():
-        plain = {k: v for k, v in found.items() if k[0] == scheme and k[1] == "none"}
-        rectified = {k: v for k, v in found.items() if k[0] == scheme and k[1] != "none"}
-        for key, seeds in plain.items():
-            other = next(iter(rectified.items()), (None, {}))
-            weight = f"{other[0][1]} {other[0][2]:g}" if other[0] else ""
-            print(f"| {name} | {bits} | {levels} | {key[3]:g} | {accuracy(list(seeds.values()))} | "
-                  f"{accuracy(list(other[1].values()))} | {weight} |")
+        for key, seeds in sorted(((k, v) for k, v in found.items() if k[0] == scheme),
+                                 key=lambda row: (row[0][1] != "none", row[0])):
+            rectifier = "" if key[1] == "none" else f"{key[1]} {key[2]:g}" + begins(key[4])
+            print(f"| {name} | {bits} | {levels} | {rectifier} | {key[3]:g} | {accuracy(list(seeds.values()))} |")
+
+
+def begins(last_gamma):
+    return f", last gammas begin at {last_gamma:g}" if last_gamma != 1 else ""
 
 
 def others(runs, label, title):
@@ -82,11 +83,11 @@ def others(runs, label, title):
     if not found:
         return
     print(f"\n| {title} | bits into dX / dW | change | accuracy, % |\n|---|---|---|---|")
-    for (scheme, rectifier, weight, rate, zero, decay), seeds in found.items():
+    for (scheme, rectifier, weight, rate, last_gamma, decay), seeds in found.items():
         name, bits, _ = NAMES[scheme]
         change = [f"rate {rate:g}"] + [f"{rectifier} {weight:g}"] * (rectifier != "none") \
-            + ["last gammas begin at 0"] * bool(zero) + [f"decay of gamma {decay:g}"] * bool(decay)
-        print(f"| {name} | {bits} | {', '.join(change)} | {accuracy(list(seeds.values()))} |")
+            + [f"decay of gamma {decay:g}"] * bool(decay)
+        print(f"| {name} | {bits} | {', '.join(change)}{begins(last_gamma)} | {accuracy(list(seeds.values()))} |")
 
 
 def main(path):
