@@ -24,7 +24,7 @@ install_packages "g++ meson ninja-build pkg-config python3 libxsimd-dev zlib1g-d
 
 build=build/study
 mkdir -p docs/results
-build_example fqt "twenty minutes or so: some forty networks, each compiled whole"
+build_example fqt "half an hour or so: some fifty networks, each compiled whole"
 
 python3 examples/study/study.py --program $build/examples/fqt --data "$data" "$@"
 python3 examples/study/table.py docs/results/study.jsonl

@@ -27,6 +27,11 @@ template <int Bits, float Multiple>
 inline constexpr with_gradients<fqt::symmetric<Bits, fqt::stochastic, fqt::per_sample, fqt::rms_multiple<Multiple>>,
                                 fqt::symmetric<8, fqt::stochastic, fqt::per_sample>>
     clipped{};
+/// dW is the mean of N products, each with its own rounding.
+template <int Bits, int N>
+inline constexpr with_gradients<fqt::symmetric<Bits, fqt::stochastic, fqt::per_sample>,
+                                fqt::mean_of<N, fqt::symmetric<Bits, fqt::stochastic, fqt::per_sample>>>
+    averaged{};
 /// The blocks of fqt::w8a8_blocks with independent draws instead of strata.
 template <int Bits>
 inline constexpr with_gradients<

@@ -13,7 +13,8 @@ Stages, each of which needs the results of those before it:
   parts     tier 2: other formats and ablations, one seed, on the test set
   more      tier 3: 200 epochs, deeper and wider networks, one seed, on the test set; not among the stages by default
 Every row is tuned by the same rule: three rates, and further ones by factors of two for as long as the best is at an
-end; rectified, three weights of the chosen form and three rates with bounded branches. The best of the six is tested.
+end; rectified, three weights of the chosen form, and rates with bounded branches by the same rule. The best of them is
+tested.
 """
 import argparse
 import concurrent.futures
@@ -30,7 +31,8 @@ RATES = [0.1, 0.2, 0.4]
 # Tier 1. The first four have no rectifier: float gradients, and blocks that add little noise.
 PLAIN_ROWS = ["fp32", "w8a8", "blocks4", "blocks3"]
 ROWS = ["tensor8", "tensor4", "tensor2", "w8a8g4", "w8a8g2", "luq4", "luq2", "blocks2"]
-PARTS = ["sample3", "tensor3", "split4", "split2", "clipped3", "clipped2", "blocks2-8", "blocks2-independent"]
+PARTS = ["sample3", "tensor3", "split4", "split2", "averaged2", "clipped3", "clipped2", "blocks2-8",
+         "blocks2-independent", "dorefa4", "bhq4", "ui8", "daint8", "niti", "sbm"]
 FORM_ROWS = ["tensor4", "tensor2"]
 FORMS = ["gain_energy", "gain_hinge", "gain_crest", "gain_crest-quantized", "even_gains-quantized",
          "unit_gain-through_sigma"]
@@ -80,17 +82,15 @@ def tuned(label, scheme, **changes):
     return run_of(label, scheme, **{"epochs": TUNE_EPOCHS, "split": "held out", "seed": TUNE_SEED, **changes})
 
 
-def rate_runs(results, scheme):
-    """Runs at RATES, and beyond them by factors of two for as long as the best known is at an end."""
-    rates = list(RATES)
-    while (best := results.best([[tuned("rates", scheme, rate=rate)] for rate in rates])) is not None:
-        if best["rate"] == rates[0]:
-            rates.insert(0, rates[0] / 2)
-        elif best["rate"] == rates[-1]:
-            rates.append(rates[-1] * 2)
+def rate_runs(results, label, scheme, rates, **changes):
+    """Runs at these rates, and beyond them by factors of two for as long as the best known is at an end."""
+    runs = [[tuned(label, scheme, rate=rate, **changes)] for rate in rates]
+    while (best := results.best(runs)) is not None and best in (runs[0][0], runs[-1][0]):
+        if best is runs[0][0]:
+            runs.insert(0, [{**best, "rate": best["rate"] / 2}])
         else:
-            break
-    return [[tuned("rates", scheme, rate=rate)] for rate in rates]
+            runs.append([{**best, "rate": best["rate"] * 2}])
+    return runs
 
 
 def form_runs(scheme):
@@ -100,7 +100,7 @@ def form_runs(scheme):
 
 
 def best_rate(results, scheme):
-    run = results.best(rate_runs(results, scheme))
+    run = results.best(rate_runs(results, "rates", scheme, RATES))
     return run and run["rate"]
 
 
@@ -118,7 +118,7 @@ def weight_runs(results, scheme):
         return None
     gains = [[tuned("weights", scheme, rate=rate, rectifier=form[0], rectification=factor * form[1])]
              for factor in WEIGHT_FACTORS]
-    return gains + [[tuned("weights", scheme, rate=factor * rate, **BRANCHES)] for factor in BRANCH_RATE_FACTORS]
+    return gains + rate_runs(results, "weights", scheme, [factor * rate for factor in BRANCH_RATE_FACTORS], **BRANCHES)
 
 
 def rectified(results, label, scheme, **changes):
@@ -132,7 +132,7 @@ def runs_of(stage, results):
     """The runs of a stage, as far as earlier results say what they are."""
     if stage == "rates":
         for scheme in PLAIN_ROWS + ROWS:
-            yield from sum(rate_runs(results, scheme), [])
+            yield from sum(rate_runs(results, "rates", scheme, RATES), [])
     elif stage == "forms":
         for scheme in FORM_ROWS:
             yield from (tuned("forms", scheme, rate=FORM_RATE, seed=seed) for seed in FORM_SEEDS)
@@ -151,9 +151,11 @@ def runs_of(stage, results):
         # Not tuned one by one: the rate of the row that each is a change of.
         for scheme in PARTS:
             like = ("tensor4" if scheme.startswith("tensor") else "blocks2" if scheme.startswith("blocks")
+                    else "tensor8" if scheme in ("ui8", "daint8", "niti", "sbm")
                     else "w8a8g2" if scheme.endswith("2") else "w8a8g4")
+            network = "resnet20-range" if scheme == "sbm" else NETWORK
             if (rate := best_rate(results, like)) is not None:
-                yield run_of("parts", scheme, rate=rate)
+                yield run_of("parts", scheme, rate=rate, network=network)
         for scheme in FORM_ROWS:
             if (rate := best_rate(results, scheme)) is not None:
                 yield run_of("ablation", scheme, rate=rate, last_gamma=0.0)

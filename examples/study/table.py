@@ -29,8 +29,15 @@ NAMES = {
     "blocks2": ("16 channels rotated and scaled", "2", 4),
     "blocks2-independent": ("16 channels rotated and scaled, independent draws", "2", 4),
     "blocks2-8": ("16 channels rotated and scaled, 8 bits into dW", "2 / 8", "4 / 255"),
+    "averaged2": ("linear, a grid a sample, dW the mean of four roundings", "2", 3),
     "clipped3": ("linear, a grid a sample clipped at 3 rms, 8 bits into dW", "3 / 8", "7 / 255"),
     "clipped2": ("linear, a grid a sample clipped at 2.5 rms, 8 bits into dW", "2 / 8", "3 / 255"),
+    "dorefa4": ("DoReFa 8-8-4", "4", 16),
+    "bhq4": ("StatQuant's BHQ, 8 bits a sample into dW", "4 / 8", "15 / 255"),
+    "ui8": ("UI8's formats", "8", 255),
+    "daint8": ("DAINT8", "8", 255),
+    "niti": ("NITI's formats", "8", 255),
+    "sbm": ("SBM with range normalization", "8 / 16", "256 / 65279"),
 }
 
 
