@@ -34,6 +34,7 @@ ROWS = ["tensor8", "tensor4", "tensor2", "w8a8g4", "w8a8g2", "luq4", "luq2", "bl
 PARTS = ["sample3", "tensor3", "split4", "split2", "averaged2", "clipped3", "clipped2", "blocks2-8",
          "blocks2-independent", "dorefa4", "bhq4", "ui8", "daint8", "niti", "sbm"]
 FORM_ROWS = ["tensor4", "tensor2"]
+START_ROWS = ["tensor2", "w8a8g2"]
 FORMS = ["gain_energy", "gain_hinge", "gain_crest", "gain_crest-quantized", "even_gains-quantized",
          "unit_gain-through_sigma"]
 FORM_WEIGHTS = [1e-3, 1e-2]
@@ -159,8 +160,10 @@ def runs_of(stage, results):
         for scheme in FORM_ROWS:
             if (rate := best_rate(results, scheme)) is not None:
                 yield run_of("ablation", scheme, rate=rate, last_gamma=0.0)
-                yield run_of("ablation", scheme, rate=rate, last_gamma=BRANCHES["last_gamma"])
                 yield run_of("ablation", scheme, rate=rate, decay_gamma=5e-4)
+        for scheme in START_ROWS:  # bounded branches without their loss: what the start alone does
+            if (run := rectified(results, "ablation", scheme)) and run["last_gamma"] != 1:
+                yield {**run, "rectifier": "none", "rectification": 0.0}
     elif stage == "more":
         # With the rates of ResNet-20: no row of this stage is tuned.
         for network, epochs in [("resnet20", 200), ("resnet56", 30), ("mobilenet-v2", 30)]:

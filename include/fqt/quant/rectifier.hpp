@@ -226,9 +226,9 @@ struct at_block_ends {
 /// A rectifier: f = (1 / 2C) sum max(0, |gamma_c| - Bound)^2 on the last normalization of each residual block's body,
 /// and none elsewhere. It bounds the body's share of the gradient, b = 1.467 gamma^2 / (variance of the block's input)
 /// (docs/theory.md, section 5), and with it the noise that a block adds; gammas below the bound are left to training.
-/// It is for networks whose gammas begin at the bound, `set_last_gammas(network, Bound)`: with few bits per tensor,
-/// noise explodes within the first steps, before a loss can lower gammas of 1. Its weight is of the order of 1, since
-/// the slope is at most weight * |gamma| / C. Without residual blocks it does nothing.
+/// It is for networks whose gammas there begin below the bound, `set_last_gammas(network, 0.1f)`: with 2 bits noise
+/// explodes within the first steps, before a loss can lower gammas of 1. Its weight is of the order of 1, since the
+/// slope is at most weight * |gamma| / C. Without residual blocks it does nothing.
 template <float Bound = 0.3f>
 struct bounded_branches {
     static_assert(Bound > 0 && Bound < 1e3f, "fqt: bounded_branches<Bound> takes a positive bound, such as 0.3f");
