@@ -87,6 +87,9 @@ def rate_runs(results, label, scheme, rates, **changes):
     """Runs at these rates, and beyond them by factors of two for as long as the best known is at an end."""
     runs = [[tuned(label, scheme, rate=rate, **changes)] for rate in rates]
     while (best := results.best(runs)) is not None and best in (runs[0][0], runs[-1][0]):
+        others = [run for run, in runs if run is not best]
+        if results.accuracy(best) <= max(results.accuracy(run) for run in others):
+            break  # all at chance, say: there is nothing to follow
         if best is runs[0][0]:
             runs.insert(0, [{**best, "rate": best["rate"] / 2}])
         else:

@@ -1,0 +1,74 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""The study's plan, with a stand-in for training: rates are sought until the best is inside, a rectified row is the
+best of what it was tuned with, and a study that is stopped goes on with what is left.
+
+Usage: study.py <examples/study>
+"""
+import itertools
+import pathlib
+import sys
+import tempfile
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, sys.argv[1])
+import study  # noqa: E402
+
+BEST = {"fp32": 1.6, "tensor2": 0.025, "luq2": 0.05}  # others: 0.2
+BRANCHES_HELP = {"tensor2", "w8a8g2"}
+
+
+def accuracy(run):
+    """Falls with the distance to the row's best rate; bounded branches add where they help, at any rate up to 0.4."""
+    off = abs(run["rate"] - BEST.get(run["scheme"], 0.2))
+    if run["rectifier"] == "bounded_branches":
+        return 0.9 - abs(run["rate"] - 0.4) if run["scheme"] in BRANCHES_HELP else 0.1
+    return 0.7 - 0.1 * off + (0.01 if run["rectifier"] == "gain_crest" else 0)
+
+
+def run_stages(file, stages, at_most=10**6):
+    """Runs what is left of the stages, but not more than so many; returns what was run."""
+    done = []
+    for stage in stages:
+        while True:
+            results = study.Results(file)
+            left = [run for run in study.runs_of(stage, results) if results.accuracy(run) is None]
+            left = left[: at_most - len(done)]
+            if not left:
+                break
+            with open(file, "a") as out:
+                for run in left:
+                    out.write(study.json.dumps({**run, "accuracy": accuracy(run)}) + "\n")
+            done += left
+    return done
+
+
+with tempfile.TemporaryDirectory() as folder:
+    file, stages = pathlib.Path(folder) / "study.jsonl", ["rates", "forms", "weights", "test", "parts"]
+    first = run_stages(file, stages, 50)
+    rest = run_stages(file, stages)
+    assert len(first) == 50
+    keys = [study.key(run) for run in first + rest]
+    assert len(set(keys)) == len(keys), "a run was asked for twice"
+    assert not run_stages(file, stages), "something is left"
+    results = study.Results(file)
+    for scheme in study.PLAIN_ROWS + study.ROWS:
+        assert study.best_rate(results, scheme) == BEST.get(scheme, 0.2), scheme
+        rates = sorted(r[0]["rate"] for r in study.rate_runs(results, "rates", scheme, study.RATES))
+        best = rates.index(study.best_rate(results, scheme))
+        assert 0 < best < len(rates) - 1, f"{scheme}: the best rate is at an end of {rates}"
+    assert study.best_form(results)[0] == "gain_crest"
+    for scheme in study.ROWS:
+        run = study.rectified(results, "test", scheme)
+        if scheme in BRANCHES_HELP:
+            assert (run["rectifier"], run["last_gamma"], run["rate"]) == ("bounded_branches", 0.1, 0.4), run
+        else:
+            assert (run["rectifier"], run["last_gamma"]) == ("gain_crest", 1.0), run
+    tests = [run for run in first + rest if run["label"] == "test"]
+    rectified = {(run["scheme"], run["seed"]) for run in tests if run["rectifier"] != "none"}
+    assert rectified == set(itertools.product(study.ROWS, study.SEEDS))
+    assert len(tests) == len(rectified) + len(study.PLAIN_ROWS + study.ROWS) * len(study.SEEDS)
+    tuned = [run for run in first + rest if run["label"] in ("rates", "forms", "weights")]
+    assert all(run["split"] == "held out" and run["seed"] not in study.SEEDS for run in tuned)
+    assert all(run["split"] == "test" for run in first + rest if run not in tuned)
+print("the plan is in order")
