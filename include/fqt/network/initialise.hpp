@@ -64,7 +64,7 @@ void initialise_weights(Network& network, seed s, weight_law law) {
 /// is not finite.
 template <class Network>
 int set_last_gammas(Network& network, float value) {
-    if (!std::isfinite(value)) fail("set_last_gammas was given %g; give a finite value, such as 0.3", double{value});
+    if (!std::isfinite(value)) fail("set_last_gammas was given %g; give a finite value, such as 0.1", double{value});
     int found = 0;
     network.each_normalization([&](const auto& layer) {
         if (!layer.facts().closes_block) return;
