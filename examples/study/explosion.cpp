@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // How gradient noise explodes in the first steps of ResNet-20: its size in the first layer, and what it does to the
 // loss, the weights and the gammas, by the bits of gradients (one grid a tensor) and by the gamma with which residual
-// blocks end at first.
+// blocks end at first. No rectifier: what is seen is what the start alone does.
 //
-// Usage: explosion <folder of CIFAR-10, or "generated"> [steps]
+// Usage: explosion <folder of CIFAR-10, or "generated"> [steps, 60 unless given]
 
-#include <fqt/fqt.hpp>
-
+#include "command.hpp"
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <cstdlib>
-#include <string>
+#include <span>
+#include <vector>
 
 namespace {
 
@@ -21,68 +20,59 @@ double norm(std::span<const float> values) {
     return std::sqrt(sum);
 }
 
-/// Trains with `Bits` bits of gradients and prints a row. Returns the norm of the first layer's first gradient.
+/// What some steps of training left behind, of the first layer but for the loss.
+struct effect {
+    double first_gradient; ///< norm of the weights' gradient in the first step
+    double greatest_loss;
+    double growth; ///< norm of the weights after the last step over that before the first
+    double gamma;  ///< rms after the last step
+};
+
 template <int Bits>
-double row(const fqt::dataset& data, float last_gamma, int steps, double first_gradient_of_8_bits) {
-    using network = fqt::network<fqt::models::resnet_cifar<20>, fqt::w8a8_gradient<Bits, fqt::per_tensor>>;
+effect train(const fqt::dataset& data, float last_gamma, int steps) {
     constexpr int batch = 128;
-    network net{fqt::seed{1}, {.batch = batch}};
+    fqt::network<fqt::models::resnet_cifar<20>, fqt::w8a8_gradient<Bits, fqt::per_tensor>> net{fqt::seed{1},
+                                                                                               {.batch = batch}};
     fqt::set_last_gammas(net, last_gamma);
     fqt::sgd optimizer{net, {.momentum = 0.9f, .decay = 5e-4f}};
     const auto weights = net.parameter("stem.0.weight"), gammas = net.parameter("stem.1.gamma");
     const double before = norm(weights.value);
     // The beginning of the study's schedule: 15 epochs of one cycle.
-    const fqt::schedule::one_cycle rate{.rate = 0.1f, .steps = 15 * fqt::steps_of(data, {.epochs = 1, .batch = batch})};
+    const fqt::schedule::one_cycle rate{.rate = 0.1f, .steps = fqt::steps_of(data, {.epochs = 15, .batch = batch})};
     fqt::batches over(data, {.size = batch, .seed = {1}});
     std::vector<float> gradient(static_cast<std::size_t>(batch) * 10);
-    double first_gradient = 0;
-    float greatest = 0;
+    effect seen{};
     for (int step = 0; step < steps; ++step) {
         auto now = over.next();
         if (!now) now = over.next(); // the next epoch
-        const std::span logits = std::span(gradient).first(static_cast<std::size_t>(now->samples) * 10);
-        const auto loss = fqt::cross_entropy(net.forward(now->images, now->samples), now->labels, logits);
+        const auto loss = fqt::cross_entropy(net.forward(now->images, now->samples), now->labels,
+                                             std::span(gradient).first(static_cast<std::size_t>(now->samples) * 10));
         net.backward(loss.gradient);
-        if (step == 0) first_gradient = norm(weights.gradient);
-        greatest = std::max(greatest, loss.value);
+        if (step == 0) seen.first_gradient = norm(weights.gradient);
+        seen.greatest_loss = std::max(seen.greatest_loss, double{loss.value});
         optimizer.step(rate(step));
     }
-    const double of_8_bits = Bits == 8 ? first_gradient : first_gradient_of_8_bits;
-    std::printf("| %d | %g | %.3g | %.3g | %.3g | %.3g |\n", Bits, double{last_gamma}, first_gradient / of_8_bits,
-                double{greatest}, norm(weights.value) / before,
-                norm(gammas.value) / std::sqrt(static_cast<double>(gammas.value.size())));
-    return of_8_bits;
+    seen.growth = norm(weights.value) / before;
+    seen.gamma = norm(gammas.value) / std::sqrt(static_cast<double>(gammas.value.size()));
+    return seen;
 }
 
-int run(int argc, char** argv) {
-    if (argc < 2) {
-        std::fprintf(stderr, "usage: explosion <folder of CIFAR-10, or \"generated\"> [steps]\n");
-        return 2;
-    }
-    char* end = nullptr;
-    const long steps = argc > 2 ? std::strtol(argv[2], &end, 10) : 60;
-    if (steps < 1 || steps > 100'000 || (end && (*end || end == argv[2])))
-        fqt::fail("'%s' is no number of steps; give 1 to 100000", argv[2]);
-    const fqt::train_and_test sets = argv[1] == std::string("generated")
-        ? fqt::split(fqt::generated_images(10, {3, 32, 32}, 300, fqt::seed{7}), 200)
-        : fqt::cifar10(argv[1]);
-    std::printf(
-        "| bits | last gammas | first gradient | greatest loss | weights | gammas |\n|---|---|---|---|---|---|\n");
-    for (const float last_gamma : {1.0f, 0.3f, 0.1f}) {
-        const double of_8_bits = row<8>(sets.train, last_gamma, static_cast<int>(steps), 0);
-        row<4>(sets.train, last_gamma, static_cast<int>(steps), of_8_bits);
-        row<2>(sets.train, last_gamma, static_cast<int>(steps), of_8_bits);
-    }
-    return 0;
+void print(int bits, float last_gamma, const effect& e, const effect& of_8_bits) {
+    std::printf("| %d | %g | %.3g | %.3g | %.3g | %.3g |\n", bits, double{last_gamma},
+                e.first_gradient / of_8_bits.first_gradient, e.greatest_loss, e.growth, e.gamma);
 }
 
 } // namespace
 
 int main(int argc, char** argv) {
-    try {
-        return run(argc, argv);
-    } catch (const std::exception& e) {
-        std::fprintf(stderr, "%s\n", e.what());
-        return 1;
-    }
+    return study::main(argc, argv, "steps", 60, 1, [](const fqt::train_and_test& sets, int steps) {
+        std::printf(
+            "| bits | last gammas | first gradient | greatest loss | weights | gammas |\n|---|---|---|---|---|---|\n");
+        for (const float last_gamma : {1.0f, 0.3f, 0.1f}) {
+            const effect of_8_bits = train<8>(sets.train, last_gamma, steps);
+            print(8, last_gamma, of_8_bits, of_8_bits);
+            print(4, last_gamma, train<4>(sets.train, last_gamma, steps), of_8_bits);
+            print(2, last_gamma, train<2>(sets.train, last_gamma, steps), of_8_bits);
+        }
+    });
 }

@@ -24,7 +24,8 @@ FAMILIES = [
 
 def main(source, target):
     runs = [json.loads(line) for line in pathlib.Path(source).read_text().splitlines()]
-    # Keys begin with scheme and rectifier. Of several runs of a scheme, plain or rectified, those with most seeds.
+    # Keys begin with scheme and rectifier. Of several runs of a scheme, plain or rectified, those with most
+    # seeds, and of equals the later ones.
     found = {}
     for label in ("parts", "test"):
         for (scheme, rectifier, *_), seeds in sorted(rows(runs, label).items(), key=lambda item: len(item[1])):

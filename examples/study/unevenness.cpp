@@ -10,13 +10,10 @@
 // Over layers noise multiplies (docs/theory.md), so the table has the geometric mean of 1 + omega over the layers.
 // Usage: unevenness <folder of CIFAR-10, or "generated"> [epochs, 3 unless given; 0: at the first weights]
 
-#include <fqt/fqt.hpp>
-
+#include "command.hpp"
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <cstdlib>
-#include <exception>
 #include <functional>
 #include <string>
 #include <vector>
@@ -176,20 +173,8 @@ void print(const std::vector<tensor>& tensors) {
     std::printf("\n");
 }
 
-int run(int argc, char** argv) {
-    if (argc < 2) {
-        std::fprintf(stderr, "usage: unevenness <folder of CIFAR-10, or \"generated\"> [epochs]\n");
-        return 2;
-    }
-    char* end = nullptr;
-    const long epochs_asked = argc > 2 ? std::strtol(argv[2], &end, 10) : 3;
-    if (epochs_asked < 0 || epochs_asked > 1000 || (end && (*end || end == argv[2])))
-        fqt::fail("'%s' is no number of epochs; give 0 to 1000", argv[2]);
-    const int epochs = static_cast<int>(epochs_asked);
+void run(const fqt::train_and_test& sets, int epochs) {
     constexpr int batch = 128;
-    const fqt::train_and_test sets = argv[1] == std::string("generated")
-        ? fqt::split(fqt::generated_images(10, {3, 32, 32}, 300, fqt::seed{7}), 200)
-        : fqt::cifar10(argv[1]);
     fqt::network<fqt::models::resnet_cifar<20>, fqt::w8a8_gradient<4, fqt::per_tensor>> net{fqt::seed{1},
                                                                                             {.batch = batch}};
     if (epochs > 0) {
@@ -209,16 +194,8 @@ int run(int argc, char** argv) {
     net.backward(fqt::cross_entropy(net.forward(now->images, now->samples), now->labels, gradient).gradient);
     net.stop_observing();
     print(found.tensors);
-    return 0;
 }
 
 } // namespace
 
-int main(int argc, char** argv) {
-    try {
-        return run(argc, argv);
-    } catch (const std::exception& e) {
-        std::fprintf(stderr, "%s\n", e.what());
-        return 1;
-    }
-}
+int main(int argc, char** argv) { return study::main(argc, argv, "epochs", 3, 0, run); }

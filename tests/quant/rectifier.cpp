@@ -204,20 +204,15 @@ TEST_CASE("at_block_ends is its rectifier at the end of a block, and none elsewh
     CHECK(end.by_sigma == whole.by_sigma);
 }
 
-TEST_CASE("bounded_branches pulls gammas beyond its bound back at the end of a block, and does nothing elsewhere") {
-    using R = fqt::bounded_branches<0.5f>;
-    const channels c = with_gains({0.25f, -0.5f, 0, 1.5f, -2.5f, 0.5f, 0.1f, 0.3f});
-    slopes elsewhere = slopes_of<R>(c), end = elsewhere;
-    CHECK(elsewhere.loss == 0);
-    for (const float v : elsewhere.by_gamma) CHECK(v == 0);
-    fqt::normalization facts = c.facts();
-    facts.closes_block = true;
-    end.loss = R::penalty(facts, end.by_gamma, end.by_sigma);
-    CHECK(end.loss == 5.0f / 16); // (1^2 + 2^2) / 2C
-    for (const float v : end.by_sigma) CHECK(v == 0);
-    for (const std::size_t i : {0u, 1u, 2u, 5u, 6u, 7u}) CHECK(end.by_gamma[i] == 0);
-    CHECK(end.by_gamma[3] == 0.125f);
-    CHECK(end.by_gamma[4] == -0.25f);
+TEST_CASE("bounded_gammas pulls back what is beyond its bound, and leaves the others alone") {
+    channels c = with_gains({0.25f, -0.5f, 0, 1.5f, -2.5f, 0.5f, 0.1f, 0.3f});
+    std::ranges::fill(c.sigma, 4.0f); // of no account
+    const slopes s = slopes_of<fqt::bounded_gammas<0.5f>>(c);
+    CHECK(s.loss == 5.0f / 16); // (1^2 + 2^2) / 2C
+    for (const float v : s.by_sigma) CHECK(v == 0);
+    for (const std::size_t i : {0u, 1u, 2u, 5u, 6u, 7u}) CHECK(s.by_gamma[i] == 0);
+    CHECK(s.by_gamma[3] == 0.125f);
+    CHECK(s.by_gamma[4] == -0.25f);
 }
 
 TEST_CASE("gain_hinge leaves channels alone that do not amplify") {

@@ -60,8 +60,8 @@ void initialise_weights(Network& network, seed s, weight_law law) {
 
 /// Sets gamma of the last batch normalization of each residual block's body to `value`, so that blocks begin close to
 /// identities: a body's share of the gradient, and of the noise in it, goes with the square of this gamma
-/// (docs/theory.md, section 5). Returns how many there are: 0 in networks without residual blocks. Errors: a value that
-/// is not finite.
+/// (docs/theory.md, section 5). Returns how many there are: 0 where no residual block ends with one, as in
+/// pre-activation networks. Errors: a value that is not finite.
 template <class Network>
 int set_last_gammas(Network& network, float value) {
     if (!std::isfinite(value)) fail("set_last_gammas was given %g; give a finite value, such as 0.1", double{value});

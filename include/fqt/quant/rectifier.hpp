@@ -203,6 +203,25 @@ struct unit_gain : detail::log_gain_rule<Gain, Flow> {
     }
 };
 
+/// A rectifier: f = (1 / 2C) sum max(0, |gamma_c| - Bound)^2, of the scales themselves; those below the bound are left
+/// to training. Its weight is of the order of 1, since the slope is at most weight * |gamma| / C.
+template <float Bound>
+struct bounded_gammas {
+    static_assert(Bound > 0 && Bound < 1e3f, "fqt: bounded_gammas<Bound> takes a positive bound, such as 0.3f");
+    static constexpr const char* name = "bounded_gammas";
+    static float penalty(const normalization& n, std::span<float> by_gamma, std::span<float> by_sigma) {
+        double loss = 0;
+        const double channels = n.channels();
+        for (std::size_t c = 0; c < n.gamma.size(); ++c) {
+            const double gamma = double{n.gamma[c]}, excess = std::max(0.0, std::abs(gamma) - double{Bound});
+            loss = std::fma(excess, excess, loss);
+            by_gamma[c] = static_cast<float>(std::copysign(excess, gamma) / channels);
+        }
+        std::ranges::fill(by_sigma, 0.0f);
+        return static_cast<float>(loss / (2 * channels));
+    }
+};
+
 // ---- where ----
 
 /// Rectifier R on the last batch normalization of each residual block's body, and none elsewhere. The noise of a body
@@ -223,28 +242,11 @@ struct at_block_ends {
     }
 };
 
-/// A rectifier: f = (1 / 2C) sum max(0, |gamma_c| - Bound)^2 on the last normalization of each residual block's body,
-/// and none elsewhere. It bounds the body's share of the gradient, b = 1.467 gamma^2 / (variance of the block's input)
-/// (docs/theory.md, section 5), and with it the noise that a block adds; gammas below the bound are left to training.
-/// It is for networks whose gammas there begin below the bound, `set_last_gammas(network, 0.1f)`: with 2 bits noise
-/// explodes within the first steps, before a loss can lower gammas of 1. Its weight is of the order of 1, since the
-/// slope is at most weight * |gamma| / C. Without residual blocks it does nothing.
+/// bounded_gammas at the ends of residual blocks. It bounds a body's share of the gradient, b = 1.467 gamma^2 /
+/// (variance of the block's input) (docs/theory.md, section 5), and with it the noise that a block adds. It is for
+/// networks whose gammas there begin below the bound, `set_last_gammas(network, 0.1f)`: with 2 bits noise explodes
+/// within the first steps, before a loss can lower gammas of 1. Without residual blocks it does nothing.
 template <float Bound = 0.3f>
-struct bounded_branches {
-    static_assert(Bound > 0 && Bound < 1e3f, "fqt: bounded_branches<Bound> takes a positive bound, such as 0.3f");
-    static constexpr const char* name = "bounded_branches";
-    static float penalty(const normalization& n, std::span<float> by_gamma, std::span<float> by_sigma) {
-        unrectified::penalty(n, by_gamma, by_sigma);
-        if (!n.closes_block) return 0;
-        double loss = 0;
-        const double channels = n.channels();
-        for (std::size_t c = 0; c < n.gamma.size(); ++c) {
-            const double gamma = double{n.gamma[c]}, excess = std::max(0.0, std::abs(gamma) - double{Bound});
-            loss = std::fma(excess, excess, loss);
-            by_gamma[c] = static_cast<float>(std::copysign(excess, gamma) / channels);
-        }
-        return static_cast<float>(loss / (2 * channels));
-    }
-};
+using bounded_branches = at_block_ends<bounded_gammas<Bound>>;
 
 } // namespace fqt
