@@ -16,6 +16,11 @@ using with_gradients =
 /// One linear grid a tensor.
 template <int Bits>
 inline constexpr auto tensor = fqt::w8a8_gradient<Bits, fqt::per_tensor>;
+/// The same, and one a channel into dW.
+template <int Bits>
+inline constexpr with_gradients<fqt::symmetric<Bits, fqt::stochastic, fqt::per_tensor>,
+                                fqt::symmetric<Bits, fqt::stochastic, fqt::per_channel>>
+    channel{};
 /// One linear grid a sample (StatQuant's PSQ, symmetric).
 template <int Bits>
 inline constexpr auto sample = fqt::w8a8_gradient<Bits>;

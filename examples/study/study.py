@@ -10,7 +10,7 @@ Stages, each of which needs the results of those before it:
   forms     form and weight of a rectifier of gains, on held-out training images, for the two rows with a grid a tensor
   weights   weight of the chosen form for every row, and rate with bounded branches, on held-out training images
   test      tier 1: every row with and without the rectifier, three seeds, on the test set, which nothing above has seen
-  parts     tier 2: other formats and ablations, one seed, on the test set
+  parts     tier 2: other formats and ablations, one seed, on the test set; a form's weight over decades, held out
   more      tier 3: 200 epochs, deeper and wider networks, one seed, on the test set; not among the stages by default
 Every row is tuned by the same rule: three rates, and further ones by factors of two for as long as the best is at an
 end; rectified, three weights of the chosen form, and rates with bounded branches by the same rule. The best of them is
@@ -32,13 +32,15 @@ RATES = [0.1, 0.2, 0.4]
 PLAIN_ROWS = ["fp32", "w8a8", "blocks4", "blocks3"]
 ROWS = ["tensor8", "tensor4", "tensor2", "w8a8g4", "w8a8g2", "luq4", "luq2", "blocks2"]
 # Tier 2, with the row that each is a change of: it is not tuned, but has that row's rate.
-PARTS = {"sample3": "w8a8g4", "tensor3": "tensor4", "split4": "w8a8g4", "split2": "w8a8g2", "averaged2": "w8a8g2",
+PARTS = {"sample3": "w8a8g4", "tensor3": "tensor4", "channel4": "tensor4", "split4": "w8a8g4", "split2": "w8a8g2", "averaged2": "w8a8g2",
          "clipped3": "w8a8g4", "clipped2": "w8a8g2", "blocks2-8": "blocks2", "blocks2-independent": "blocks2",
          "dorefa4": "w8a8g4", "bhq4": "w8a8g4", "ui8": "tensor8", "daint8": "tensor8", "niti": "tensor8",
          "sbm": "tensor8"}
 OTHER_NETWORKS = {"sbm": "resnet20-range"}
 FORM_ROWS = ["tensor4", "tensor2"]
 START_ROWS = ["tensor2", "w8a8g2"]
+SIGMA_FORMS, SIGMA_WEIGHT = ["gain_energy", "gain_energy-through_sigma"], 1e-2
+DECADES = [1e-4, 1e-1, 1.0]  # weights of the chosen form beside those of the forms and the tuning
 FORMS = ["gain_energy", "gain_hinge", "gain_crest", "gain_crest-quantized", "even_gains-quantized",
          "unit_gain-through_sigma"]
 FORM_WEIGHTS = [1e-3, 1e-2]
@@ -166,6 +168,12 @@ def runs_of(stage, results):
         for scheme in START_ROWS:  # bounded branches without their loss: what the start alone does
             if (run := rectified(results, "ablation", scheme)) and run["last_gamma"] != 1:
                 yield {**run, "rectifier": "none", "rectification": 0.0}
+        if (rate := best_rate(results, "tensor4")) is not None:  # sigma a constant, or not
+            for form in SIGMA_FORMS:
+                yield run_of("ablation", "tensor4", rate=rate, rectifier=form, rectification=SIGMA_WEIGHT)
+        if (form := best_form(results)) is not None:
+            for weight in DECADES:
+                yield tuned("decades", "tensor4", rate=FORM_RATE, rectifier=form[0], rectification=weight)
     elif stage == "more":
         # With the rates of ResNet-20: no row of this stage is tuned.
         for network, epochs in [("resnet20", 200), ("resnet56", 30), ("mobilenet-v2", 30)]:

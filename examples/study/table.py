@@ -15,6 +15,7 @@ NAMES = {
     "w8a8": ("8-bit weights and activations", "float", ""),
     "tensor8": ("linear, a grid a tensor", "8", 255),
     "tensor4": ("linear, a grid a tensor", "4", 15),
+    "channel4": ("linear, a grid a tensor, a channel's into dW", "4", 15),
     "tensor3": ("linear, a grid a tensor", "3", 7),
     "tensor2": ("linear, a grid a tensor", "2", 3),
     "w8a8g4": ("linear, a grid a sample", "4", 15),
@@ -102,6 +103,7 @@ def main(path):
     tier_1(runs)
     others(runs, "parts", "other grids, test set")
     others(runs, "ablation", "ablations, test set")
+    others(runs, "decades", "weights over decades, held-out images")
     for label in ("rates", "forms", "weights"):
         others(runs, label, f"tuning ({label}), held-out images")
 

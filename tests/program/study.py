@@ -70,5 +70,8 @@ with tempfile.TemporaryDirectory() as folder:
     assert len(tests) == len(rectified) + len(study.PLAIN_ROWS + study.ROWS) * len(study.SEEDS)
     tuned = [run for run in first + rest if run["label"] in ("rates", "forms", "weights")]
     assert all(run["split"] == "held out" and run["seed"] not in study.SEEDS for run in tuned)
-    assert all(run["split"] == "test" for run in first + rest if run not in tuned)
+    decades = [run for run in first + rest if run["label"] == "decades"]
+    assert {run["rectifier"] for run in decades} == {"gain_crest"} and len(decades) == len(study.DECADES)
+    assert all(run["split"] == "held out" for run in decades)
+    assert all(run["split"] == "test" for run in first + rest if run not in tuned + decades)
 print("the plan is in order")
