@@ -14,7 +14,7 @@ namespace benchmark {
 /// What the arguments <folder> <threads> <epochs> <images> say; 0 images: all of them.
 struct training {
     static constexpr int batch = 128;
-    static constexpr float momentum = 0.9f, decay = 5e-4f, peak = 0.2f;
+    static constexpr float momentum = 0.9f, decay = 5e-4f, peak = 0.4f;
     fqt::train_and_test data;
     int threads, epochs;
 

@@ -2,7 +2,7 @@
 """Seconds of training until ResNet-20 reaches an accuracy on CIFAR-10, beside libtorch with the same recipe."""
 from measure import table, thread_counts
 
-EPOCHS, GOALS = 15, (0.85, 0.90)
+EPOCHS, GOALS = 15, (0.80, 0.85, 0.90)
 
 
 def time_to(report, goal):

@@ -20,6 +20,8 @@
 #include <fqt/io/npy.hpp>
 #include <fqt/io/record_files.hpp>
 #include <fqt/kernels/correlate.hpp>
+#include <fqt/kernels/depthwise.hpp>
+#include <fqt/kernels/depthwise_weight_gradient.hpp>
 #include <fqt/kernels/forward.hpp>
 #include <fqt/kernels/input_gradient.hpp>
 #include <fqt/kernels/kind.hpp>

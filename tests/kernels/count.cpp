@@ -103,7 +103,14 @@ TEST_CASE("groups of whole blocks of outputs multiply only within themselves") {
 TEST_CASE("a block of 16 outputs of narrow groups meets the channels of all of them") {
     constexpr geometry g = geometry_of({16, 4, 4}, 16, {3, 1, 1, 4});
     CHECK(count<g, kernels::integer>() == counts{4 * g.macs(), 4 * g.macs(), 4 * g.macs()});
-    constexpr geometry depthwise = geometry_of({32, 4, 4}, 32, {3, 1, 1, 32});
-    CHECK(count<depthwise, kernels::integer>()
-          == counts{16 * depthwise.macs(), 16 * depthwise.macs(), 16 * depthwise.macs()});
+}
+
+TEST_CASE("a depthwise convolution multiplies its own channels alone, in groups of four taps of a row or four pixels") {
+    constexpr geometry g = geometry_of({32, 4, 4}, 32, {3, 1, 1, 32});
+    CHECK(count<g, kernels::integer>() == counts{g.macs() / 3 * 4, g.macs() / 3 * 4, g.macs()});
+    CHECK(count<g, kernels::real>() == nominal<g>);
+    // At stride 2 each row of the window is two groups of an input gradient, one for each phase.
+    constexpr geometry strided = geometry_of({16, 8, 16}, 16, {3, 2, 1, 16});
+    CHECK(count<strided, kernels::integer>() == counts{strided.macs() / 3 * 4, strided.macs() / 3 * 8, strided.macs()});
+    CHECK(count<strided, kernels::real>() == nominal<strided>);
 }

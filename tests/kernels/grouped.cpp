@@ -12,8 +12,18 @@ namespace {
 
 constexpr geometry grouped[] = {
     geometry_of({8, 5, 6}, 12, {3, 1, 1, 2}),
-    geometry_of({20, 6, 7}, 20, {3, 2, 1, 20}), // depthwise
     geometry_of({6, 9, 9}, 18, {7, 1, 3, 3}),
+    // Depthwise: less than a block, blocks and a part of one, more sites in a column than a tile has, windows of one
+    // tap, of groups of four and beyond, strides beyond the window, and a window that is no tile of its own.
+    geometry_of({3, 5, 6}, 3, {3, 1, 1, 3}),
+    geometry_of({20, 6, 7}, 20, {3, 2, 1, 20}),
+    geometry_of({32, 35, 4}, 32, {3, 1, 1, 32}),
+    geometry_of({17, 5, 4}, 17, {1, 3, 0, 17}),
+    geometry_of({16, 6, 5}, 16, {2, 3, 1, 16}),
+    geometry_of({16, 9, 8}, 16, {4, 1, 2, 16}),
+    geometry_of({33, 8, 9}, 33, {5, 2, 2, 33}),
+    geometry_of({16, 9, 7}, 16, {7, 1, 3, 16}),
+    geometry_of({5, 11, 9}, 5, {9, 2, 4, 5}),
 };
 
 /// The three products of one geometry, with sources, and reference sums of the type Sum.

@@ -26,6 +26,25 @@ std::vector<double> sums_of(shape from, shape to, int weights, int x, int w, boo
     return sums.sums;
 }
 
+/// A weight gradient whose int32 sums hold `Longest` products at most, against the reference, where floats are exact.
+template <geometry G, std::int64_t Longest>
+void check_weight_gradient_in_runs() {
+    const auto x = random_codes(G.in.size(), -9, 9, 1), h = random_codes(G.out().size(), -9, 9, 2);
+    std::vector<std::int64_t> exact(static_cast<std::size_t>(G.weights()));
+    kernels::reference::weight_gradient(G, x.data(), h.data(), exact.data());
+    for_each_arch([&](auto arch) {
+        CAPTURE(arch.name);
+        using product = kernels::weight_gradient_product<G, kernels::integer, decltype(arch), Longest>;
+        buffer activation(product::staged_activation_bytes), gradient(product::staged_gradient_bytes);
+        product::stage_activation(code_source{x, G.in.channels, true}, true, activation);
+        product::stage_gradient(code_source{h, G.outputs, true}, gradient);
+        std::vector<float> sums(product::sums), dw(exact.size());
+        product::run(activation, gradient, true, 1.0f, sums.data());
+        CHECK(unpack<product>(sums, dw));
+        CHECK(std::vector<std::int64_t>(dw.begin(), dw.end()) == exact);
+    });
+}
+
 template <class Product>
 constexpr bool is_exact = std::is_same_v<typename Product::sums_type, simd::i32x16<best>>;
 
@@ -83,10 +102,8 @@ TEST_CASE("sums cut into many runs equal the reference where floats are exact") 
                w = random_codes(g.weights(), -9, 9, 3);
     const std::vector<std::int8_t> weights(w.begin(), w.end());
     std::vector<std::int64_t> y(static_cast<std::size_t>(g.out().size())), dx(static_cast<std::size_t>(g.in.size()));
-    std::vector<std::int64_t> exact(static_cast<std::size_t>(g.weights()));
     kernels::reference::forward(g, x.data(), w.data(), y.data());
     kernels::reference::input_gradient(g, h.data(), w.data(), dx.data());
-    kernels::reference::weight_gradient(g, x.data(), h.data(), exact.data());
     for_each_arch([&](auto arch) {
         CAPTURE(arch.name);
         const auto equals = [&]<class Product>(Product, const auto& from, shape target, const auto& expected) {
@@ -103,14 +120,7 @@ TEST_CASE("sums cut into many runs equal the reference where floats are exact") 
                y);
         equals(kernels::input_gradient_product<g, kernels::integer, decltype(arch), 64>{}, code_source{h, 20, true},
                g.in, dx);
-
-        using product = kernels::weight_gradient_product<g, kernels::integer, decltype(arch), 4>; // one row a run
-        buffer activation(product::staged_activation_bytes), gradient(product::staged_gradient_bytes);
-        product::stage_activation(code_source{x, 20, true}, true, activation);
-        product::stage_gradient(code_source{h, 20, true}, gradient);
-        std::vector<float> sums(product::sums), dw(exact.size());
-        product::run(activation, gradient, true, 1.0f, sums.data());
-        CHECK(unpack<product>(sums, dw));
-        CHECK(std::vector<std::int64_t>(dw.begin(), dw.end()) == exact);
     });
+    check_weight_gradient_in_runs<g, 4>();                                           // one row a run
+    check_weight_gradient_in_runs<geometry_of({20, 5, 6}, 20, {3, 1, 1, 20}), 12>(); // depthwise, two rows a run
 }

@@ -31,6 +31,13 @@ void multiply_add(counting<Base>, fqt::simd::code_sums<typename Base::registers>
     counted.codes += 16 * 4;
     multiply_add(Base{}, sums, group, matrix);
 }
+template <class Base, class A, class B>
+void multiply_add(counting<Base>, fqt::simd::code_sums<typename Base::registers>& sums,
+                  const fqt::simd::code_matrix<typename Base::registers, A>& a,
+                  const fqt::simd::code_matrix<typename Base::registers, B>& b) {
+    counted.codes += 16 * 4;
+    multiply_add(Base{}, sums, a, b);
+}
 template <class Base>
 void multiply_add(counting<Base>, fqt::simd::f32x16<Base>& sums, const fqt::simd::f32x16<Base>& repeated,
                   const fqt::simd::f32x16<Base>& vector) {
@@ -64,6 +71,8 @@ struct square_root {
 constexpr fqt::scheme detour{fqt::symmetric<8, fqt::nearest, fqt::per_channel>{}, fqt::symmetric<8>{},
                              fqt::symmetric<4, fqt::stochastic, fqt::per_sample>{}, square_root{}};
 constexpr auto with_detour = input<16, 8, 8> | conv_bn<16, 2> | relu | with<detour>(conv<16, point>) | global_avg_pool;
+constexpr auto with_depthwise =
+    input<16, 8, 8> | conv_bn<16, 2> | relu | conv<16, fqt::window{.kernel = 3, .groups = 16}> | global_avg_pool;
 constexpr auto with_dense = input<16, 4, 4> | conv<16> | relu | dense<16>;
 
 // By hand: multiply-adds of the resnet's first product, of the small networks' first one, and of a point convolution.
@@ -116,4 +125,10 @@ TEST_CASE("a dense layer's weight gradient multiplies three zeros beside each pr
     constexpr std::int64_t of_dense = 16 * 16 * 16;
     const counts expected{3 * macs<with_dense> - small_first + 3 * of_dense, 0};
     CHECK(of_step<with_dense, fqt::w8a8g4, fqt::arch::best>(1) == expected);
+}
+
+TEST_CASE("a depthwise convolution multiplies a zero beside the three taps of a row of its window") {
+    constexpr std::int64_t of_depthwise = 16 * 16 * 9;
+    const counts expected{3 * macs<with_depthwise> - small_first + 2 * of_depthwise / 3, 0};
+    CHECK(of_step<with_depthwise, fqt::w8a8g4, fqt::arch::best>(1) == expected);
 }

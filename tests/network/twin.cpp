@@ -34,7 +34,7 @@ inline constexpr auto pools = input<3, 13, 11> | conv<6, window{.kernel = 5, .st
     | max_pool<window{
         3, 2,
         1}> | conv<17, window{3, 1, 1}, fqt::with_bias> | avg_pool<window{2, 1, 1}> | with<fqt::w8a8g2>(conv<4> | relu)
-    | conv<6, window{.kernel = 3, .groups = 2}> | max_pool<> | dense<5>;
+    | conv<6, window{.kernel = 3, .groups = 2}> | conv<6, window{.kernel = 3, .groups = 6}> | max_pool<> | dense<5>;
 inline constexpr auto preactivation =
     input<1, 9,
           6> | conv<5> | residual(batch_norm<pull> | relu | conv<5> | batch_norm<fqt::gain_hinge<>> | relu | conv<5>)

@@ -218,3 +218,5 @@ private:
 };
 
 } // namespace fqt::kernels
+
+#include <fqt/kernels/depthwise.hpp>

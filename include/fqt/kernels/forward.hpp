@@ -16,7 +16,7 @@ template <geometry G, class Kind, class Arch, std::int64_t Longest = longest_sum
 struct forward_product {
 private:
     using product = correlate<forward_correlation(G), Kind, Arch, Longest>;
-    using image = staged_image<forward_image(G), Kind, Arch>;
+    using image = staged_image<forward_image(G), Kind, Arch, is_depthwise(G)>;
 
 public:
     using sums_type = typename product::sums_type;

@@ -29,6 +29,11 @@ struct integer {
     FQT_INLINE static auto vector(const std::byte* from) {
         return simd::code_matrix<typename Arch::registers, Code>::load(from);
     }
+    /// One vector of `group` neighbouring pixels of 16 channels, as they are staged.
+    template <class Arch>
+    FQT_INLINE static auto pixels(const std::byte* from) {
+        return simd::code_matrix<typename Arch::registers, operand>::across(from);
+    }
 };
 
 /// Products of floats; every sum is a chain of fma in a documented order.
@@ -48,6 +53,10 @@ struct real {
     template <class Arch, class>
     FQT_INLINE static simd::f32x16<Arch> vector(const std::byte* from) {
         return simd::f32x16<Arch>::load(reinterpret_cast<const float*>(from));
+    }
+    template <class Arch>
+    FQT_INLINE static simd::f32x16<Arch> pixels(const std::byte* from) {
+        return vector<Arch, operand>(from);
     }
 };
 

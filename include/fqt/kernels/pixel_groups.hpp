@@ -6,7 +6,7 @@
 //            activations [block][padded row][step][s] [16 channels][4 pixels]
 //            gradients   [block][y][step] [16 k][4 pixels]
 //   real     a step is one output pixel, and activations are the padded image as it is
-//            activations [padded row][padded column] [channel]
+//            activations [padded row][padded column] [channel], depthwise [block][padded row][padded column] [16]
 //            gradients   [block][y][x] [16 k]
 // Blocks are outermost, so that a tile reads contiguous memory.
 // Before the gradients, the integer kind keeps -128 times the sum of h, [run of rows][k], the start of every sum that
@@ -25,7 +25,8 @@ namespace fqt::kernels {
 template <geometry G, class Kind, class Arch, std::int64_t Longest>
 struct pixel_groups {
 private:
-    using image = staged_image<forward_image(G), Kind, Arch>;
+    static constexpr bool depthwise = is_depthwise(G);
+    using image = staged_image<forward_image(G), Kind, Arch, depthwise>;
     using registers = typename Arch::registers;
     static constexpr shape out = G.out();
 
@@ -35,13 +36,15 @@ public:
     // Activations, in bytes; a channel is 4.
     static constexpr bool narrow = staged_channels<Kind>(G.in.channels) < lanes;
     static constexpr std::ptrdiff_t tap_bytes =
-        is_integer<Kind> && !narrow ? vector_bytes : staged_channels<Kind>(G.in.channels) * 4;
+        depthwise || (is_integer<Kind> && !narrow) ? vector_bytes : staged_channels<Kind>(G.in.channels) * 4;
     static constexpr std::ptrdiff_t step_bytes = tap_bytes * (is_integer<Kind> ? G.kernel_width : G.stride);
     static constexpr std::ptrdiff_t row_bytes =
         is_integer<Kind> ? steps * step_bytes : forward_image(G).width() * tap_bytes;
     // Rows that some kernel row reads.
     static constexpr int used_rows = (out.height - 1) * G.stride + G.kernel_height;
-    static constexpr std::ptrdiff_t block_bytes = is_integer<Kind> ? used_rows * row_bytes : vector_bytes;
+    static constexpr std::ptrdiff_t block_bytes = is_integer<Kind> ? used_rows * row_bytes
+        : depthwise                                                ? forward_image(G).height() * row_bytes
+                                                                   : vector_bytes;
 
     // Gradients.
     static constexpr std::ptrdiff_t gradient_block_bytes = std::ptrdiff_t{out.height} * steps * vector_bytes;
@@ -67,6 +70,11 @@ public:
     static constexpr std::size_t activation_bytes =
         is_integer<Kind> ? whole_lines(row_at + row_columns * lanes) : image::bytes;
     static constexpr std::size_t gradient_bytes = whole_lines(start_bytes + output_blocks * gradient_block_bytes);
+
+    /// The starts of a staged gradient's sums over one run of rows.
+    static const std::int32_t* starts(const std::byte* gradient, int run) {
+        return reinterpret_cast<const std::int32_t*>(gradient + run * run_start_bytes);
+    }
 
     template <class Source>
     static void stage_activation(const Source& x, bool is_signed, std::byte* staged) {

@@ -1,7 +1,8 @@
 #pragma once
 // SPDX-License-Identifier: BSD-3-Clause
-// The padded copy of a sample that forward products and input gradients read: [y][x][channel], so that every window
-// lies inside it. A source gives the sample in blocks of 16 lanes:
+// The padded copy of a sample that forward products and input gradients read, so that every window lies inside it:
+// [y][x][channel], or for depthwise ones, whose blocks of 16 channels never meet, [block][y][x][16]. A source gives the
+// sample in blocks of 16 lanes:
 //   integer kind: source.template bytes<Arch>(pixel, block) -> u8x16, a signed code with 128 added; source.is_signed
 //   real kind:    source.template values<Arch>(pixel, block) -> f32x16
 
@@ -29,37 +30,47 @@ constexpr std::byte border_of(const Source& source) {
     else return std::byte{0};
 }
 
-template <staged_shape S, class Kind, class Arch>
+template <staged_shape S, class Kind, class Arch, bool ByBlock = false>
 struct staged_image {
 private:
     using operand = typename Kind::operand;
-    static constexpr int pixel_bytes = staged_channels<Kind>(S.inner.channels) * static_cast<int>(sizeof(operand));
+    static constexpr int planes = ByBlock ? blocks(S.inner.channels) : 1,
+                         plane_blocks = blocks(S.inner.channels) / planes;
+    static constexpr int pixel_bytes =
+        (ByBlock ? lanes : staged_channels<Kind>(S.inner.channels)) * static_cast<int>(sizeof(operand));
     static constexpr int block_bytes = lanes * static_cast<int>(sizeof(operand));
     static constexpr std::ptrdiff_t row_bytes = std::ptrdiff_t{S.width()} * pixel_bytes;
 
 public:
     // Whole blocks are written even where a pixel is narrower: the next pixel overwrites the excess, the last one needs
-    // a block more.
-    static constexpr std::size_t bytes = whole_lines(S.height() * row_bytes + block_bytes);
+    // a block more. Depthwise products read a group of pixels at each.
+    static constexpr std::size_t bytes =
+        whole_lines(planes * S.height() * row_bytes + (ByBlock ? vector_bytes : block_bytes));
 
     template <class Source>
     static void stage(const Source& source, std::byte* staged) {
         const std::byte border = border_of<Kind>(source);
-        std::byte* to = fill(staged, S.top * row_bytes, border);
+        std::byte* to = staged;
+        for (int plane = 0; plane < planes; ++plane) to = stage_plane(source, plane * plane_blocks, border, to);
+        if constexpr (ByBlock) fill(to, vector_bytes, border);
+    }
+
+private:
+    template <class Source>
+    static std::byte* stage_plane(const Source& source, int first_block, std::byte border, std::byte* to) {
+        to = fill(to, S.top * row_bytes, border);
         for (int y = 0, pixel = 0; y < S.inner.height; ++y) {
             to = fill(to, S.left * pixel_bytes, border);
             for (int x = 0; x < S.inner.width; ++x, ++pixel, to += pixel_bytes)
-                for (int block = 0; block < blocks(S.inner.channels); ++block) {
-                    const auto v = lanes_of<Kind, Arch>(source, pixel, block);
+                for (int block = 0; block < plane_blocks; ++block) {
+                    const auto v = lanes_of<Kind, Arch>(source, pixel, first_block + block);
                     if constexpr (is_integer<Kind>) v.store(to + block * block_bytes);
                     else v.store(reinterpret_cast<float*>(to + block * block_bytes));
                 }
             to = fill(to, S.right * pixel_bytes, border);
         }
-        fill(to, S.bottom * row_bytes, border);
+        return fill(to, S.bottom * row_bytes, border);
     }
-
-private:
     static std::byte* fill(std::byte* to, std::ptrdiff_t count, std::byte value) {
         std::memset(to, static_cast<int>(value), static_cast<std::size_t>(count));
         return to + count;

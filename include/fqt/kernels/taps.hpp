@@ -26,6 +26,7 @@ struct correlation {
     int image_width = 1, top{}, left{}; // staged pixels; where the first site's window begins
     int sites_y = 1, sites_x = 1;
     int target_y{}, target_x{}, target_step = 1, target_width = 1; // the pixel that site (y, x) writes
+    int plane = 0; // depthwise: staged pixels of a block of channels, which lie together; else 0
 
     constexpr int target(int y, int x) const {
         return (target_y + y * target_step) * target_width + target_x + x * target_step;
@@ -33,6 +34,13 @@ struct correlation {
     constexpr int taps() const { return taps_y * taps_x; }
     friend constexpr bool operator==(const correlation&, const correlation&) = default;
 };
+
+/// Every output has a channel of its own. (Windows beyond this size, of which a tile would be too long a program, are
+/// groups of one channel like any other.)
+constexpr bool is_depthwise(const geometry& g) {
+    return g.groups > 1 && g.groups == g.in.channels && g.groups == g.outputs && g.kernel_height <= 7
+        && g.kernel_width <= 8;
+}
 
 /// Which channels meet which outputs. A block of 16 outputs is multiplied with all channels of the groups that it has
 /// outputs of, with zero weights where groups differ: a waste where groups are narrow, but lanes left empty are more.
@@ -88,7 +96,8 @@ constexpr correlation forward_correlation(const geometry& g) {
             .image_width = forward_image(g).width(),
             .sites_y = out.height,
             .sites_x = out.width,
-            .target_width = out.width};
+            .target_width = out.width,
+            .plane = is_depthwise(g) ? forward_image(g).pixels() : 0};
 }
 
 /// One dimension of an input gradient, at the input positions phase, phase + stride, ...
@@ -151,7 +160,8 @@ constexpr correlation input_gradient_correlation(const geometry& g, int phase_y,
             .target_y = phase_y,
             .target_x = phase_x,
             .target_step = g.stride,
-            .target_width = g.in.width};
+            .target_width = g.in.width,
+            .plane = is_depthwise(g) ? image.pixels() : 0};
 }
 
 } // namespace fqt::kernels

@@ -18,6 +18,34 @@
 
 namespace fqt::kernels {
 
+/// A sample that is staged, and its factor.
+struct staged_sample {
+    const std::byte *activation, *gradient;
+    float scale;
+};
+
+/// Adds scale * sum to 16 floats of the running gradient, or to zeros.
+template <class Kind, class Arch>
+FQT_INLINE void add_scaled(float scale, const typename Kind::template sums<Arch>& sum, bool to_zero, float* into) {
+    using floats = simd::f32x16<Arch>;
+    const floats factor(scale), old = to_zero ? floats(0.0f) : floats::load(into);
+    if constexpr (is_integer<Kind>) fma(factor, simd::i32x16<Arch>(sum).to_float(), old).store(into);
+    else fma(factor, sum, old).store(into);
+}
+
+/// Adds up 16 floats of `count` running gradients of `Size` each, in order, times scale; poison stays 0 if it is
+/// finite.
+template <std::size_t Size, class Registers>
+FQT_INLINE simd::f32_lanes<Registers> sum_up(const float* from, int count, simd::f32_lanes<Registers> scale,
+                                             simd::f32_lanes<Registers>& poison) {
+    using floats = simd::f32_lanes<Registers>;
+    floats sum = floats::load(from);
+    for (int i = 1; i < count; ++i) sum = sum + floats::load(from + Size * static_cast<std::size_t>(i));
+    sum = sum * scale;
+    poison = fma(sum, floats(0.0f), poison);
+    return sum;
+}
+
 template <geometry G, class Kind, class Arch, std::int64_t Longest = longest_sum>
 struct weight_gradient_product {
 private:
@@ -88,11 +116,7 @@ public:
         staged::stage_gradient(h, to);
     }
 
-    /// A sample that is staged, and its factor.
-    struct sample {
-        const std::byte *activation, *gradient;
-        float scale;
-    };
+    using sample = staged_sample;
     /// Samples that are best given to run() together. Sums beyond the second cache would come from memory anew for each
     /// sample; so a tile's sums serve several, whose staged forms fit there instead.
     static constexpr int samples_at_once = sums * sizeof(float) <= (std::size_t{1} << 19)
@@ -128,12 +152,7 @@ public:
         };
         floats poison(0.0f);
         const auto total = [&](std::ptrdiff_t index, floats scale) {
-            floats sum = floats::load(from + index);
-            for (int i = 1; i < count; ++i)
-                sum = sum + floats::load(from + std::size_t{sums} * static_cast<std::size_t>(i) + index);
-            sum = sum * scale;
-            poison = fma(sum, floats(0.0f), poison);
-            return sum;
+            return sum_up<sums>(from + index, count, scale, poison);
         };
         for (int r = 0; r < G.kernel_height; ++r)
             for (int s = 0; s < G.kernel_width; ++s)
@@ -159,9 +178,7 @@ private:
         bool is_signed, is_first;
         float* into;
 
-        const std::int32_t* starts(int run) const {
-            return reinterpret_cast<const std::int32_t*>(this->gradient + run * staged::run_start_bytes);
-        }
+        const std::int32_t* starts(int run) const { return staged::starts(this->gradient, run); }
     };
 
     static constexpr std::ptrdiff_t sum_index(int r, int row, int s) {
@@ -184,7 +201,8 @@ private:
             add_rows<Rows>(sum, x, run, r, s, row, lane);
             unroll<size>([&](auto i) __attribute__((always_inline)) {
                 constexpr int v = i % vectors, tap = i / vectors % taps, of_row = i / (taps * vectors);
-                add_scaled(x.scale, sum[i], x.is_first && run == 0, into + sum_index(0, of_row, tap) + v * lanes);
+                add_scaled<Kind, Arch>(x.scale, sum[i], x.is_first && run == 0,
+                                       into + sum_index(0, of_row, tap) + v * lanes);
             });
         }
     }
@@ -253,12 +271,8 @@ private:
         else if constexpr (input_lanes) return accumulator::repeat(x.is_signed ? x.starts(run)[k] : 0);
         else return x.is_signed ? accumulator::load(x.starts(run) + k) : accumulator::repeat(0);
     }
-
-    FQT_INLINE static void add_scaled(floats scale, const accumulator& sum, bool to_zero, float* into) {
-        const auto old = to_zero ? floats(0.0f) : floats::load(into);
-        if constexpr (is_integer<Kind>) fma(scale, simd::i32x16<Arch>(sum).to_float(), old).store(into);
-        else fma(scale, sum, old).store(into);
-    }
 };
 
 } // namespace fqt::kernels
+
+#include <fqt/kernels/depthwise_weight_gradient.hpp>

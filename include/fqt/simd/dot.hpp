@@ -5,7 +5,8 @@
 //   codes:  sum[lane] += group[0] * matrix[lane][0] + ... + group[3] * matrix[lane][3]     modulo 2^32
 //   floats: sum[lane]  = fma(repeated, vector[lane], sum[lane])
 //
-// Of the group and the matrix, one has unsigned codes and the other signed ones. `multiply_add` is an overload set on
+// Where every lane has operands of its own, a second matrix or vector takes the place of what is repeated.
+// Of the two, one has unsigned codes and the other signed ones. `multiply_add` is an overload set on
 // the instruction set's tag, so a tag derived from one of ours can overload it, for example to count. No overload
 // saturates: a sum is wrong only if its true value does not fit 32 bits.
 
@@ -36,7 +37,7 @@ struct code_sums;
 template <class Registers, class Code>
 struct code_group;
 
-/// 64 codes, [16 lanes][4].
+/// 64 codes, [16 lanes][4]. load() takes them so, across() from [4][16 lanes]: four neighbouring pixels of 16 channels.
 template <class Registers, class Code>
 struct code_matrix;
 
@@ -85,12 +86,21 @@ struct code_matrix<arch::generic, Code> {
     static code_matrix load(const std::byte* from) {
         code_matrix m;
         for (int lane = 0; lane < lanes; ++lane)
-            for (int i = 0; i < 4; ++i) {
-                Code c;
-                std::memcpy(&c, from + lane * 4 + i, 1);
-                m.codes[i][lane] = c;
-            }
+            for (int i = 0; i < 4; ++i) m.codes[i][lane] = code(from + lane * 4 + i);
         return m;
+    }
+    static code_matrix across(const std::byte* from) {
+        code_matrix m;
+        for (int i = 0; i < 4; ++i)
+            for (int lane = 0; lane < lanes; ++lane) m.codes[i][lane] = code(from + i * lanes + lane);
+        return m;
+    }
+
+private:
+    static Code code(const std::byte* from) {
+        Code c;
+        std::memcpy(&c, from, 1);
+        return c;
     }
 };
 
@@ -105,6 +115,15 @@ inline void multiply_add(arch::generic, code_sums<arch::generic>& sums, const co
             sums.part[lane] +=
                 static_cast<std::uint32_t>(std::int32_t{static_cast<std::int16_t>(g * matrix.codes[i][lane])});
     }
+}
+
+template <class A, class B>
+inline void multiply_add(arch::generic, code_sums<arch::generic>& sums, const code_matrix<arch::generic, A>& a,
+                         const code_matrix<arch::generic, B>& b) {
+    static_assert(std::is_signed_v<A> != std::is_signed_v<B>);
+    for (int i = 0; i < 4; ++i)
+        for (int lane = 0; lane < lanes; ++lane)
+            sums.part[lane] += static_cast<std::uint32_t>(std::int32_t{a.codes[i][lane]} * b.codes[i][lane]);
 }
 
 } // namespace fqt::simd

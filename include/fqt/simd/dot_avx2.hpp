@@ -46,6 +46,10 @@ template <class Code>
 FQT_INLINE __m256i odd_codes(__m256i v) {
     return std::is_signed_v<Code> ? _mm256_srai_epi16(v, 8) : _mm256_srli_epi16(v, 8);
 }
+template <class Code>
+FQT_INLINE __m256i widened(__m128i v) {
+    return std::is_signed_v<Code> ? _mm256_cvtepi8_epi16(v) : _mm256_cvtepu8_epi16(v);
+}
 
 } // namespace detail
 
@@ -71,24 +75,40 @@ struct code_matrix<arch::avx2, Code> {
         return {detail::even_codes<Code>(low), detail::odd_codes<Code>(low), detail::even_codes<Code>(high),
                 detail::odd_codes<Code>(high)};
     }
+    FQT_INLINE static code_matrix across(const std::byte* from) {
+        const __m128i* rows = reinterpret_cast<const __m128i*>(from);
+        const __m128i row0 = _mm_loadu_si128(rows), row1 = _mm_loadu_si128(rows + 1), row2 = _mm_loadu_si128(rows + 2),
+                      row3 = _mm_loadu_si128(rows + 3);
+        return {
+            detail::widened<Code>(_mm_unpacklo_epi8(row0, row2)), detail::widened<Code>(_mm_unpacklo_epi8(row1, row3)),
+            detail::widened<Code>(_mm_unpackhi_epi8(row0, row2)), detail::widened<Code>(_mm_unpackhi_epi8(row1, row3))};
+    }
 };
+
+namespace detail {
+/// Adds the products of eight lanes' codes 0 and 2, and 1 and 3. A pair is at most 2 * 255 * 128 in magnitude, two
+/// pairs 130,560.
+FQT_INLINE void add_products(code_sums<arch::avx2>::int_lanes& sums, __m256i even_a, __m256i odd_a, __m256i even_b,
+                             __m256i odd_b) {
+    const __m256i products = _mm256_add_epi32(_mm256_madd_epi16(even_a, even_b), _mm256_madd_epi16(odd_a, odd_b));
+    sums =
+        reinterpret_cast<code_sums<arch::avx2>::int_lanes>(_mm256_add_epi32(reinterpret_cast<__m256i>(sums), products));
+}
+} // namespace detail
 
 template <class A, class B>
 FQT_INLINE void multiply_add(arch::avx2, code_sums<arch::avx2>& sums, const code_group<arch::avx2, A>& group,
                              const code_matrix<arch::avx2, B>& matrix) {
     static_assert(std::is_signed_v<A> != std::is_signed_v<B>);
-    using int_lanes = code_sums<arch::avx2>::int_lanes;
-    // A pair is at most 2 * 255 * 128 in magnitude, two pairs 130,560.
-    const auto four_products = [&](__m256i even, __m256i odd) __attribute__((always_inline)) {
-        return reinterpret_cast<int_lanes>(
-            _mm256_add_epi32(_mm256_madd_epi16(group.even, even), _mm256_madd_epi16(group.odd, odd)));
-    };
-    const auto add = [](int_lanes a, int_lanes b) __attribute__((always_inline)) {
-        return reinterpret_cast<int_lanes>(
-            _mm256_add_epi32(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b)));
-    };
-    sums.low = add(sums.low, four_products(matrix.even_low, matrix.odd_low));
-    sums.high = add(sums.high, four_products(matrix.even_high, matrix.odd_high));
+    detail::add_products(sums.low, group.even, group.odd, matrix.even_low, matrix.odd_low);
+    detail::add_products(sums.high, group.even, group.odd, matrix.even_high, matrix.odd_high);
+}
+template <class A, class B>
+FQT_INLINE void multiply_add(arch::avx2, code_sums<arch::avx2>& sums, const code_matrix<arch::avx2, A>& a,
+                             const code_matrix<arch::avx2, B>& b) {
+    static_assert(std::is_signed_v<A> != std::is_signed_v<B>);
+    detail::add_products(sums.low, a.even_low, a.odd_low, b.even_low, b.odd_low);
+    detail::add_products(sums.high, a.even_high, a.odd_high, b.even_high, b.odd_high);
 }
 
 } // namespace fqt::simd

@@ -6,6 +6,8 @@
 
 #if defined(FQT_HAS_AVX512)
 
+#include <fqt/simd/transpose.hpp>
+
 #include <immintrin.h>
 
 namespace fqt::simd {
@@ -48,17 +50,31 @@ struct code_matrix<arch::avx512, Code> {
     __m512i codes;
 
     FQT_INLINE static code_matrix load(const std::byte* from) { return {_mm512_loadu_si512(from)}; }
+    FQT_INLINE static code_matrix across(const std::byte* from) {
+        return {detail::transposed(_mm512_loadu_si512(from))};
+    }
 };
+
+namespace detail {
+template <class A, class B>
+FQT_INLINE void add_products(code_sums<arch::avx512>& sums, __m512i a, __m512i b) {
+    static_assert(std::is_signed_v<A> != std::is_signed_v<B>);
+    using int_lanes = code_sums<arch::avx512>::int_lanes;
+    const __m512i old = reinterpret_cast<__m512i>(sums.all);
+    sums.all = reinterpret_cast<int_lanes>(std::is_signed_v<B> ? _mm512_dpbusd_epi32(old, a, b)
+                                                               : _mm512_dpbusd_epi32(old, b, a));
+}
+} // namespace detail
 
 template <class A, class B>
 FQT_INLINE void multiply_add(arch::avx512, code_sums<arch::avx512>& sums, const code_group<arch::avx512, A>& group,
                              const code_matrix<arch::avx512, B>& matrix) {
-    static_assert(std::is_signed_v<A> != std::is_signed_v<B>);
-    using int_lanes = code_sums<arch::avx512>::int_lanes;
-    const __m512i old = reinterpret_cast<__m512i>(sums.all);
-    if constexpr (std::is_signed_v<B>)
-        sums.all = reinterpret_cast<int_lanes>(_mm512_dpbusd_epi32(old, group.codes, matrix.codes));
-    else sums.all = reinterpret_cast<int_lanes>(_mm512_dpbusd_epi32(old, matrix.codes, group.codes));
+    detail::add_products<A, B>(sums, group.codes, matrix.codes);
+}
+template <class A, class B>
+FQT_INLINE void multiply_add(arch::avx512, code_sums<arch::avx512>& sums, const code_matrix<arch::avx512, A>& a,
+                             const code_matrix<arch::avx512, B>& b) {
+    detail::add_products<A, B>(sums, a.codes, b.codes);
 }
 
 } // namespace fqt::simd

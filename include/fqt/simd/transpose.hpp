@@ -67,8 +67,8 @@ inline constexpr auto transposed_order = [] {
     return order;
 }();
 
-FQT_INLINE void store_transposed(__m512i rows, std::byte* to) {
-    _mm512_storeu_si512(to, _mm512_permutexvar_epi8(_mm512_loadu_si512(transposed_order.data()), rows));
+FQT_INLINE __m512i transposed(__m512i rows) {
+    return _mm512_permutexvar_epi8(_mm512_loadu_si512(transposed_order.data()), rows);
 }
 
 } // namespace detail
@@ -76,13 +76,13 @@ FQT_INLINE void store_transposed(__m512i rows, std::byte* to) {
 FQT_INLINE void store_transposed(arch::avx512, const u8_register (&rows)[4], std::byte* to) {
     const __m256i low = _mm256_inserti128_si256(_mm256_castsi128_si256(rows[0].part), rows[1].part, 1);
     const __m256i high = _mm256_inserti128_si256(_mm256_castsi128_si256(rows[2].part), rows[3].part, 1);
-    detail::store_transposed(_mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1), to);
+    _mm512_storeu_si512(to, detail::transposed(_mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1)));
 }
 
 template <int Stride>
 FQT_INLINE void store_transposed(arch::avx512 tag, const std::byte* from, std::byte* to) {
     if constexpr (Stride == lanes) {
-        detail::store_transposed(_mm512_loadu_si512(from), to);
+        _mm512_storeu_si512(to, detail::transposed(_mm512_loadu_si512(from)));
     } else {
         const u8_register rows[4] = {u8_register::load(from), u8_register::load(from + Stride),
                                      u8_register::load(from + 2 * Stride), u8_register::load(from + 3 * Stride)};
