@@ -83,7 +83,7 @@ private:
                 * pixel_bytes;
         const std::byte* weights = packed + start_bytes + block * block_bytes;
         accumulator sums[Sites];
-        for (auto& sum : sums) sum = start(packed, block);
+        unroll<Sites>([&](auto r) __attribute__((always_inline)) { sums[r] = start(packed, block); });
         unroll<(Sites - 1) * C.stride + C.taps_y>([&](auto q) __attribute__((always_inline)) {
             if constexpr (q % C.stride < C.taps_y)
                 unroll<tap_groups>([&](auto g) __attribute__((always_inline)) {
