@@ -11,6 +11,13 @@ namespace {
 /// What `sums` holds before the sample is added, and the factor of the sample.
 constexpr float before = 0.375f, scale = 0x1.91p-9f;
 
+/// Channels in whole blocks, whose columns are staged once, by their remainders by the stride.
+constexpr geometry whole_blocks[] = {
+    geometry_of({16, 9, 10}, 32, {5, 2, 2}), geometry_of({32, 8, 7}, 16, {7, 1, 3}),
+    geometry_of({16, 7, 8}, 16, {3, 3, 1}),
+    geometry_of({16, 8, 9}, 48, {2, 3, 0}), // columns and rows that no tap reaches
+};
+
 template <class Product, geometry G, class X, class H>
 std::vector<float> gradient_of(const X& x, const H& h, bool is_signed) {
     buffer activation(Product::staged_activation_bytes), gradient(Product::staged_gradient_bytes);
@@ -60,6 +67,15 @@ TEST_CASE("the weight gradient of codes equals the reference on every instructio
             CAPTURE(c.is_signed);
             CAPTURE(c.high);
             check_codes < geometries[i], i<geometries_on_every_arch>(c);
+        }
+    });
+}
+
+TEST_CASE("so it does where channels fill whole blocks, at any stride") {
+    for_each_geometry<whole_blocks>([](auto i) {
+        for (const code_case& c : code_cases) {
+            CAPTURE(c.is_signed);
+            check_codes<whole_blocks[i], true>(c);
         }
     });
 }

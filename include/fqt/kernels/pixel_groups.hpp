@@ -2,8 +2,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // How a sample's activations and gradients are staged for the weight gradient, which sums over pixels. In both kinds
 // one channel of one step is four bytes, and a block of 16 channels is one vector:
-//   integer  a step is four neighbouring output pixels of a row; activations are copied once for each kernel column s
-//            activations [block][padded row][step][s] [16 channels][4 pixels]
+//   integer  a step is four neighbouring output pixels of a row; activations are copied
+//            once for each kernel column s, where one channel's pixels are to be side by side,
+//              [block][padded row][step][s] [16 channels][4 pixels]
+//            or else once, columns of one remainder by the stride together, of those remainders that a step reads
+//              [block][padded row][column % stride][column / stride] [16 channels]
 //            gradients   [block][y][step] [16 k][4 pixels]
 //   real     a step is one output pixel, and activations are the padded image as it is
 //            activations [padded row][padded column] [channel], depthwise [block][padded row][padded column] [16]
@@ -22,24 +25,40 @@
 
 namespace fqt::kernels {
 
-template <geometry G, class Kind, class Arch, std::int64_t Longest>
+/// SideBySide: whether activations are wanted with one channel's pixels side by side; of the real kind they always are.
+template <geometry G, class Kind, class Arch, std::int64_t Longest, bool SideBySide = true>
 struct pixel_groups {
 private:
+    static constexpr shape out = G.out();
     static constexpr bool depthwise = is_depthwise(G);
+    // Columns of a row that some step reads, and of each remainder by the stride.
+    static constexpr int row_columns =
+        std::max(forward_image(G).width(),
+                 ((out.width + Kind::group - 1) / Kind::group * Kind::group - 1) * G.stride + G.kernel_width);
+    static constexpr int phases = std::min(G.stride, G.kernel_width),
+                         phase_columns = (row_columns + G.stride - 1) / G.stride;
+    static constexpr std::ptrdiff_t place_of_column(int x) {
+        return std::ptrdiff_t{x % G.stride * phase_columns + x / G.stride} * lanes;
+    }
     using image = staged_image<forward_image(G), Kind, Arch, depthwise>;
     using registers = typename Arch::registers;
-    static constexpr shape out = G.out();
 
 public:
     static constexpr int steps = (out.width + Kind::group - 1) / Kind::group, output_blocks = blocks(G.outputs);
 
     // Activations, in bytes; a channel is 4.
     static constexpr bool narrow = staged_channels<Kind>(G.in.channels) < lanes;
+    static constexpr bool columns = is_integer<Kind> && !SideBySide;
+    static_assert(!(columns && narrow));
     static constexpr std::ptrdiff_t tap_bytes =
         depthwise || (is_integer<Kind> && !narrow) ? vector_bytes : staged_channels<Kind>(G.in.channels) * 4;
-    static constexpr std::ptrdiff_t step_bytes = tap_bytes * (is_integer<Kind> ? G.kernel_width : G.stride);
-    static constexpr std::ptrdiff_t row_bytes =
-        is_integer<Kind> ? steps * step_bytes : forward_image(G).width() * tap_bytes;
+    static constexpr std::ptrdiff_t step_bytes =
+        columns ? vector_bytes : tap_bytes * (is_integer<Kind> ? G.kernel_width : G.stride);
+    static constexpr std::ptrdiff_t row_bytes = columns ? phases * phase_columns * lanes
+        : is_integer<Kind>                              ? steps * step_bytes
+                                                        : forward_image(G).width() * tap_bytes;
+    /// Where kernel column s of a step begins.
+    static constexpr std::ptrdiff_t tap_offset(int s) { return columns ? place_of_column(s) : s * tap_bytes; }
     // Rows that some kernel row reads.
     static constexpr int used_rows = (out.height - 1) * G.stride + G.kernel_height;
     static constexpr std::ptrdiff_t block_bytes = is_integer<Kind> ? used_rows * row_bytes
@@ -61,14 +80,12 @@ public:
     }
 
 private:
-    // Columns of a row that some step reads.
-    static constexpr int row_columns =
-        std::max(forward_image(G).width(), (steps * Kind::group - 1) * G.stride + G.kernel_width);
     static constexpr std::ptrdiff_t row_at = round_up(blocks(G.in.channels) * block_bytes + vector_bytes, 64);
 
 public:
-    static constexpr std::size_t activation_bytes =
-        is_integer<Kind> ? whole_lines(row_at + row_columns * lanes) : image::bytes;
+    static constexpr std::size_t activation_bytes = columns ? whole_lines(blocks(G.in.channels) * block_bytes)
+        : is_integer<Kind>                                  ? whole_lines(row_at + row_columns * lanes)
+                                                            : image::bytes;
     static constexpr std::size_t gradient_bytes = whole_lines(start_bytes + output_blocks * gradient_block_bytes);
 
     /// The starts of a staged gradient's sums over one run of rows.
@@ -78,7 +95,8 @@ public:
 
     template <class Source>
     static void stage_activation(const Source& x, bool is_signed, std::byte* staged) {
-        if constexpr (is_integer<Kind>) stage_codes(x, zero_code(is_signed), staged);
+        if constexpr (columns) stage_columns(x, zero_code(is_signed), staged);
+        else if constexpr (is_integer<Kind>) stage_codes(x, zero_code(is_signed), staged);
         else image::stage(x, staged);
     }
 
@@ -101,6 +119,29 @@ public:
 
 private:
     using sums = simd::code_sums<registers>;
+
+    template <class Source>
+    static void stage_columns(const Source& x, std::byte border, std::byte* staged) {
+        std::byte borders[lanes];
+        std::fill(borders, borders + lanes, border);
+        const auto outside = simd::u8x16<Arch>::load(borders);
+        for (int block = 0; block < blocks(G.in.channels); ++block)
+            for (int padded_y = 0; padded_y < used_rows; ++padded_y) {
+                const int y = padded_y - G.pad;
+                std::byte* to = staged + block * block_bytes + padded_y * row_bytes;
+                const auto put = [to](int column, auto codes) {
+                    if (column % G.stride < phases) codes.store(to + place_of_column(column));
+                };
+                if (y < 0 || y >= G.in.height) {
+                    std::fill(to, to + row_bytes, border);
+                } else if (padded_y % G.stride < G.kernel_height) {
+                    for (int i = 0; i < G.pad; ++i) put(i, outside);
+                    for (int i = 0; i < G.in.width; ++i)
+                        put(i + G.pad, x.template bytes<Arch>(y * G.in.width + i, block));
+                    for (int i = G.in.width + G.pad; i < G.stride * phase_columns; ++i) put(i, outside);
+                }
+            }
+    }
 
     // A row of the image is first copied with its borders, behind the staged data; then every step's window is taken
     // from there. Narrow pixels are written with more than they have; the next window overwrites the excess.

@@ -52,7 +52,6 @@ private:
     using registers = simd::tile_registers<typename Arch::registers>;
     using accumulator = typename Kind::template sums<Arch>;
     using floats = simd::f32x16<Arch>;
-    using staged = pixel_groups<G, Kind, Arch, Longest>;
 
     static constexpr shape out = G.out();
     static constexpr grouping groups{G.in.channels, G.outputs, G.groups, lanes};
@@ -85,6 +84,7 @@ private:
     // Inputs are lanes only in whole blocks, which narrow first layers do not have.
     static constexpr bool input_lanes =
         G.groups == 1 && channels % lanes == 0 && with_input_lanes.time <= with_output_lanes.time;
+    using staged = pixel_groups<G, Kind, Arch, Longest, !input_lanes>;
     static constexpr int vectors = (input_lanes ? with_input_lanes : with_output_lanes).vectors;
     static constexpr int row_count = input_lanes ? G.outputs : channels;
     static constexpr int lane_count = input_lanes ? channels : padded(G.outputs);
@@ -117,12 +117,12 @@ public:
     }
 
     using sample = staged_sample;
-    /// Samples that are best given to run() together. Sums beyond the second cache would come from memory anew for each
-    /// sample; so a tile's sums serve several, whose staged forms fit there instead.
-    static constexpr int samples_at_once = sums * sizeof(float) <= (std::size_t{1} << 19)
-        ? 1
-        : std::clamp(static_cast<int>((std::size_t{1} << 18) / (staged_activation_bytes + staged_gradient_bytes)), 1,
-                     16);
+    /// Samples that are best given to run() together. A tile's sums come from the second cache anew for each sample,
+    /// and beyond its size from memory; so they serve several, whose staged forms fit the first cache, or the second.
+    static constexpr int samples_at_once =
+        std::clamp(static_cast<int>((std::size_t{sums * sizeof(float) <= 512 * 1024 ? 24 : 256} * 1024)
+                                    / (staged_activation_bytes + staged_gradient_bytes)),
+                   1, 16);
 
     /// Adds scale * (the sample's weight gradient) to `into` for each sample in order; to zeros instead, if these are
     /// the first of a group. is_signed says whether activations are.
@@ -213,7 +213,7 @@ private:
         int y = run * staged::run_rows;
         const int end = std::min(y + staged::run_rows, out.height);
         const int channel = input_lanes ? lane : groups.first(lane / lanes) + row, k = input_lanes ? row : lane;
-        const std::byte* activation_row = x.activation + staged::channel_offset(channel) + s * staged::tap_bytes
+        const std::byte* activation_row = x.activation + staged::channel_offset(channel) + staged::tap_offset(s)
             + (std::ptrdiff_t{y} * G.stride + r) * staged::row_bytes;
         const std::byte* gradient =
             x.gradient + staged::gradient_offset(k) + std::ptrdiff_t{y} * staged::steps * vector_bytes;
@@ -251,11 +251,11 @@ private:
     template <int Rows>
     [[gnu::always_inline]] static void add_step_of_inputs(accumulator (&sum)[Rows * taps * vectors],
                                                           const std::byte* activation, const std::byte* gradient) {
-        using operand = typename Kind::operand;
-        decltype(Kind::template vector<Arch, operand>(activation)) a[taps * vectors];
+        // Column s of a tile is column s of the window, unless there is but one.
+        decltype(Kind::template pixels<Arch>(activation)) a[taps * vectors];
         unroll<taps * vectors>([&](auto i) __attribute__((always_inline)) {
-            a[i] = Kind::template vector<Arch, operand>(activation + i / vectors * staged::tap_bytes
-                                                        + i % vectors * staged::block_bytes);
+            a[i] = Kind::template pixels<Arch>(activation + staged::tap_offset(i / vectors)
+                                               + i % vectors * staged::block_bytes);
         });
         unroll<Rows>([&](auto row) __attribute__((always_inline)) {
             const auto h = Kind::template repeat<Arch, typename Kind::weight>(gradient + row * 4);
