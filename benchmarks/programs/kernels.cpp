@@ -82,6 +82,11 @@ struct source {
     }
 };
 
+/// One whose bytes are stored as kernels multiply them.
+struct unsigned_source : source {
+    const std::byte* stored_bytes() const { return sample; }
+};
+
 source source_of(const codes& c, int n) {
     return {c.data.get() + static_cast<std::size_t>(n) * c.sample_bytes(), fqt::blocks(c.dims.channels), c.is_signed};
 }
@@ -137,12 +142,15 @@ class layer_kernels {
     template <class Product>
     void multiply(const codes& from, const std::byte* packed, std::int32_t* to, std::size_t size, int blocks) const {
         fqt::parallel_for(batch, threads_, [&](int n, int thread) {
-            Product::stage(source_of(from, n), scratch_of(thread));
+            const std::byte* operands = scratch_of(thread);
+            if constexpr (std::same_as<Product, forward>)
+                operands = forward::operands_of(unsigned_source{source_of(from, n)}, scratch_of(thread));
+            else Product::stage(source_of(from, n), scratch_of(thread));
             std::int32_t* out = to + static_cast<std::size_t>(n) * size;
             const auto write = [=](int p, int b, auto sums) __attribute__((always_inline)) {
                 sums.store(out + (p * blocks + b) * fqt::lanes);
             };
-            Product::run(scratch_of(thread), packed, write);
+            Product::run(operands, packed, write);
         });
     }
     void run(int product) const {

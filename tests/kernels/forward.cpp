@@ -63,3 +63,37 @@ TEST_CASE("the forward product of floats equals the reference bit for bit on eve
         if constexpr (i < geometries_in_floats) check_floats < geometries[i], i<geometries_on_every_arch>();
     });
 }
+
+TEST_CASE("codes that are stored as they would be staged are read where they lie") {
+    constexpr geometry point = geometry_of({32, 6, 5}, 20, {1, 2, 0}), padded = geometry_of({32, 6, 5}, 20, {3, 1, 1}),
+                       odd = geometry_of({20, 6, 5}, 20, {1, 1, 0});
+    struct stored_source : code_source {
+        const std::byte* bytes_of_sample;
+        const std::byte* stored_bytes() const { return bytes_of_sample; }
+    };
+    const auto x = random_codes(point.in.size(), 0, 255, 1), w = random_codes(point.weights(), -127, 127, 2);
+    const std::vector<std::int8_t> weights(w.begin(), w.end());
+    std::vector<std::byte> bytes;
+    for (int code : x) bytes.push_back(static_cast<std::byte>(code));
+    const stored_source source{{x, point.in.channels, false}, bytes.data()};
+    std::vector<std::int64_t> expected(static_cast<std::size_t>(point.out().size()));
+    kernels::reference::forward(point, x.data(), w.data(), expected.data());
+    for_each_arch([&](auto arch) {
+        CAPTURE(arch.name);
+        using product = kernels::forward_product<point, kernels::integer, decltype(arch)>;
+        buffer packed(product::packed_bytes), unused(product::staged_bytes);
+        product::pack(weights.data(), false, packed);
+        const std::byte* operands = product::operands_of(source, unused);
+        CHECK(operands == bytes.data());
+        collect<std::int64_t> sums(point.out());
+        product::run(operands, packed, std::ref(sums));
+        CHECK(sums.sums == expected);
+    });
+    const auto is_copied = [&]<geometry G>(std::integral_constant<geometry, G>) {
+        using product = kernels::forward_product<G, kernels::integer, arch::best>;
+        buffer staged(product::staged_bytes);
+        return product::operands_of(source, staged) == staged + 0;
+    };
+    CHECK(is_copied(std::integral_constant<geometry, padded>{}));
+    CHECK(is_copied(std::integral_constant<geometry, odd>{}));
+}

@@ -42,6 +42,15 @@ public:
         image::stage(x, staged);
     }
 
+    /// What run() reads of a sample: the sample itself, if it is stored as it would be staged, or else its copy.
+    template <class Source>
+    static const std::byte* operands_of(const Source& x, std::byte* staged) {
+        constexpr bool as_stored = is_integer<Kind> && !is_depthwise(G) && G.pad == 0 && G.in.channels % lanes == 0;
+        if constexpr (as_stored && requires { x.stored_bytes(); }) return x.stored_bytes();
+        stage(x, staged);
+        return staged;
+    }
+
     /// Calls epilogue(pixel, block, sums_type) once for every output pixel and block of 16 outputs; padded lanes are 0.
     template <class Epilogue>
     static void run(const std::byte* staged, const std::byte* packed, const Epilogue& epilogue) {

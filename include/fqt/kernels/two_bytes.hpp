@@ -76,6 +76,11 @@ public:
                   Kernel::stage(of_byte, staged + operands_at + static_cast<std::size_t>(byte) * Kernel::staged_bytes);
               }));
     }
+    template <class Source>
+    static std::byte* operands_of(const Source& source, std::byte* staged) {
+        stage(source, staged);
+        return staged;
+    }
 
     template <class Epilogue>
     static void run(std::byte* staged, const std::byte* packed, const Epilogue& epilogue) {

@@ -80,6 +80,10 @@ public:
             return simd::to_bytes(integers<Arch>(p, b) + floats<Arch>(is_signed ? 128.0f : 0.0f));
         else return simd::load_code_bytes<Arch, traits::stored_bits, is_signed>(place);
     }
+    /// The sample as it is stored, where that is what bytes() gives.
+    const std::byte* stored_bytes() const requires(traits::stored_bits == 8 && !traits::has_integers && !is_signed) {
+        return tensor_.at(n_, 0, 0);
+    }
     template <class Arch>
     floats<Arch> integers(int p, int b) const {
         return tensor_.template integers<Arch>(n_, p, b);

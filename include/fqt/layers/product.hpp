@@ -275,9 +275,9 @@ private:
     template <class X, class Epilogue>
     void multiply(const context& c, const X& x, int n, int thread, const Epilogue& epilogue) {
         std::byte* staged = c.scratch_of(thread) + rounded_bytes;
-        stage_x<block_axis::channels>(c, x, n, reinterpret_cast<float*>(c.scratch_of(thread)),
-                                      [&](const auto& source) { forward_kernel::stage(source, staged); });
-        forward_kernel::run(staged, weights_.packed_forward, epilogue);
+        stage_x<block_axis::channels>(c, x, n, reinterpret_cast<float*>(c.scratch_of(thread)), [&](const auto& source) {
+            forward_kernel::run(forward_kernel::operands_of(source, staged), weights_.packed_forward, epilogue);
+        });
     }
 
     // ---- backward ----
