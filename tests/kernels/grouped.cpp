@@ -12,22 +12,23 @@ namespace {
 
 constexpr geometry grouped[] = {
     geometry_of({8, 5, 6}, 12, {3, 1, 1, 2}),
-    geometry_of({6, 9, 9}, 18, {7, 1, 3, 3}),
     // Depthwise: less than a block, blocks and a part of one, more sites in a column than a tile has, windows of one
     // tap, of groups of four and beyond, strides beyond the window, and a window that is no tile of its own.
-    geometry_of({3, 5, 6}, 3, {3, 1, 1, 3}),
     geometry_of({20, 6, 7}, 20, {3, 2, 1, 20}),
+    geometry_of({33, 8, 9}, 33, {5, 2, 2, 33}),
+    geometry_of({3, 5, 6}, 3, {3, 1, 1, 3}),
     geometry_of({32, 35, 4}, 32, {3, 1, 1, 32}),
     geometry_of({17, 5, 4}, 17, {1, 3, 0, 17}),
     geometry_of({16, 6, 5}, 16, {2, 3, 1, 16}),
     geometry_of({16, 9, 8}, 16, {4, 1, 2, 16}),
-    geometry_of({33, 8, 9}, 33, {5, 2, 2, 33}),
     geometry_of({16, 9, 7}, 16, {7, 1, 3, 16}),
     geometry_of({5, 11, 9}, 5, {9, 2, 4, 5}),
+    geometry_of({6, 9, 9}, 18, {7, 1, 3, 3}),
 };
+constexpr int grouped_on_every_arch = 3, grouped_in_floats = 5;
 
 /// The three products of one geometry, with sources, and reference sums of the type Sum.
-template <geometry G, class Kind, class Sum, class T, class MakeSource>
+template <geometry G, class Kind, bool AllArchs, class Sum, class T, class MakeSource>
 void check(const std::vector<T>& x, const std::vector<T>& h, const std::vector<T>& w, bool is_signed,
            MakeSource source) {
     std::vector<Sum> y(static_cast<std::size_t>(G.out().size())), dx(static_cast<std::size_t>(G.in.size()));
@@ -39,7 +40,7 @@ void check(const std::vector<T>& x, const std::vector<T>& h, const std::vector<T
     for (Sum sum : exact) dw.push_back(std::fma(0.75f, static_cast<float>(sum), 0.0f));
     const std::vector<typename Kind::weight> weights(w.begin(), w.end());
 
-    for_each_arch<kernels::is_integer<Kind>>([&](auto arch) {
+    for_each_arch<AllArchs>([&](auto arch) {
         CAPTURE(arch.name);
         const auto equals = [&]<class Product>(Product, const auto& from, bool from_is_signed, shape target,
                                                const auto& expected) {
@@ -71,21 +72,24 @@ TEST_CASE("the products of grouped and depthwise convolutions equal the referenc
     for_each_geometry<grouped>([](auto i) {
         constexpr geometry g = grouped[i];
         for (const bool is_signed : {false, true})
-            check<g, kernels::integer, std::int64_t>(
-                random_codes(g.in.size(), is_signed ? -127 : 0, is_signed ? 127 : 255, 1),
-                random_codes(g.out().size(), -127, 127, 2), random_codes(g.weights(), -127, 127, 3), is_signed,
-                [](const auto& codes, shape s, bool of_signed) {
-                    return code_source{codes, s.channels, of_signed};
-                });
+            check < g, kernels::integer,
+                i<grouped_on_every_arch, std::int64_t>(
+                    random_codes(g.in.size(), is_signed ? -127 : 0, is_signed ? 127 : 255, 1),
+                    random_codes(g.out().size(), -127, 127, 2), random_codes(g.weights(), -127, 127, 3), is_signed,
+                    [](const auto& codes, shape s, bool of_signed) {
+                        return code_source{codes, s.channels, of_signed};
+                    });
     });
 }
 
 TEST_CASE("the products of grouped and depthwise convolutions equal the reference, in floats") {
     for_each_geometry<grouped>([](auto i) {
         constexpr geometry g = grouped[i];
-        check<g, kernels::real, float>(random_floats(g.in.size(), 1), random_floats(g.out().size(), 2),
-                                       random_floats(g.weights(), 3), false, [](const auto& floats, shape s, bool) {
-                                           return float_source{floats, s.channels};
-                                       });
+        if constexpr (i < grouped_in_floats)
+            check<g, kernels::real, false, float>(random_floats(g.in.size(), 1), random_floats(g.out().size(), 2),
+                                                  random_floats(g.weights(), 3), false,
+                                                  [](const auto& floats, shape s, bool) {
+                                                      return float_source{floats, s.channels};
+                                                  });
     });
 }
