@@ -24,19 +24,12 @@ counts counted;
 template <class Base>
 struct counting : Base {};
 
+/// A: a group or a matrix.
 template <class Base, class A, class B>
-void multiply_add(counting<Base>, fqt::simd::code_sums<typename Base::registers>& sums,
-                  const fqt::simd::code_group<typename Base::registers, A>& group,
+void multiply_add(counting<Base>, fqt::simd::code_sums<typename Base::registers>& sums, const A& a,
                   const fqt::simd::code_matrix<typename Base::registers, B>& matrix) {
     counted.codes += 16 * 4;
-    multiply_add(Base{}, sums, group, matrix);
-}
-template <class Base, class A, class B>
-void multiply_add(counting<Base>, fqt::simd::code_sums<typename Base::registers>& sums,
-                  const fqt::simd::code_matrix<typename Base::registers, A>& a,
-                  const fqt::simd::code_matrix<typename Base::registers, B>& b) {
-    counted.codes += 16 * 4;
-    multiply_add(Base{}, sums, a, b);
+    multiply_add(Base{}, sums, a, matrix);
 }
 template <class Base>
 void multiply_add(counting<Base>, fqt::simd::f32x16<Base>& sums, const fqt::simd::f32x16<Base>& repeated,

@@ -13,11 +13,10 @@ namespace fqt::kernels {
 
 template <geometry G, class Kind, class Arch, std::int64_t Longest>
     requires(is_depthwise(G))
-struct weight_gradient_product<G, Kind, Arch, Longest> {
+struct weight_gradient_kernel<G, Kind, Arch, Longest> {
 private:
     using accumulator = typename Kind::template sums<Arch>;
     using floats = simd::f32x16<Arch>;
-    using staged = pixel_groups<G, Kind, Arch, Longest>;
 
     static constexpr shape out = G.out();
     static constexpr int most_sums = simd::tile_registers<typename Arch::registers>::gradient_sums;
@@ -26,25 +25,10 @@ private:
     static constexpr even_tiles tiles = split_evenly(G.kernel_height, most_sums / taps);
 
 public:
-    static constexpr int outputs = G.outputs;
-    /// Buffers are aligned to 64 bytes.
-    static constexpr std::size_t staged_activation_bytes = staged::activation_bytes;
-    static constexpr std::size_t staged_gradient_bytes = staged::gradient_bytes;
+    using staged = pixel_groups<G, Kind, Arch, Longest>;
     /// Floats of the running gradient, [r][s][lane].
     static constexpr std::size_t sums = std::size_t{G.taps()} * std::size_t{padded(G.outputs)};
     static constexpr bool writes_all_sums = true;
-
-    /// Copies a sample of shape G.in, padded with zeros.
-    template <class Source>
-    static void stage_activation(const Source& x, bool is_signed, std::byte* to) {
-        staged::stage_activation(x, is_signed, to);
-    }
-
-    /// Copies a sample of h, of shape G.out(); codes of h are always signed.
-    template <class Source>
-    static void stage_gradient(const Source& h, std::byte* to) {
-        staged::stage_gradient(h, to);
-    }
 
     using sample = staged_sample;
     static constexpr int samples_at_once = 1;
@@ -61,10 +45,6 @@ public:
                         run_tile<tiles.rest>(samples[i], is_signed, are_first && i == 0, block,
                                              tiles.count * tiles.full, s, into);
                 }
-    }
-    static void run(const std::byte* activation, const std::byte* gradient, bool is_signed, float scale, float* into) {
-        const sample one{activation, gradient, scale};
-        run(&one, 1, is_signed, false, into);
     }
 
     /// Adds `count` such sums up, in order, and writes them times factor[k] as the logical gradient [k][r][s], for the

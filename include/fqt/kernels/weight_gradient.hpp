@@ -46,8 +46,9 @@ FQT_INLINE simd::f32_lanes<Registers> sum_up(const float* from, int count, simd:
     return sum;
 }
 
-template <geometry G, class Kind, class Arch, std::int64_t Longest = longest_sum>
-struct weight_gradient_product {
+/// From staged samples to the gradient.
+template <geometry G, class Kind, class Arch, std::int64_t Longest>
+struct weight_gradient_kernel {
 private:
     using registers = simd::tile_registers<typename Arch::registers>;
     using accumulator = typename Kind::template sums<Arch>;
@@ -84,7 +85,6 @@ private:
     // Inputs are lanes only in whole blocks, which narrow first layers do not have.
     static constexpr bool input_lanes =
         G.groups == 1 && channels % lanes == 0 && with_input_lanes.time <= with_output_lanes.time;
-    using staged = pixel_groups<G, Kind, Arch, Longest, !input_lanes>;
     static constexpr int vectors = (input_lanes ? with_input_lanes : with_output_lanes).vectors;
     static constexpr int row_count = input_lanes ? G.outputs : channels;
     static constexpr int lane_count = input_lanes ? channels : padded(G.outputs);
@@ -92,10 +92,8 @@ private:
         split_within_blocks(row_count, (input_lanes ? with_input_lanes : with_output_lanes).rows);
 
 public:
-    static constexpr int outputs = G.outputs;
-    /// Buffers are aligned to 64 bytes.
-    static constexpr std::size_t staged_activation_bytes = staged::activation_bytes;
-    static constexpr std::size_t staged_gradient_bytes = staged::gradient_bytes;
+    /// How a sample is staged.
+    using staged = pixel_groups<G, Kind, Arch, Longest, !input_lanes>;
     /// Floats of the running gradient, in the order of tiles: [r][row][s][lane]. The number is the same on every
     /// instruction set, so that callers may let it decide what must be equal there.
     static constexpr std::size_t sums = std::size_t{channels} * std::size_t{G.taps()} * std::size_t{padded(G.outputs)};
@@ -104,24 +102,12 @@ public:
     /// Whether run() writes each of them; where groups are narrow, it leaves out those that unpack() does not need.
     static constexpr bool writes_all_sums = G.groups == 1;
 
-    /// Copies a sample of shape G.in, padded with zeros.
-    template <class Source>
-    static void stage_activation(const Source& x, bool is_signed, std::byte* to) {
-        staged::stage_activation(x, is_signed, to);
-    }
-
-    /// Copies a sample of h, of shape G.out(); codes of h are always signed.
-    template <class Source>
-    static void stage_gradient(const Source& h, std::byte* to) {
-        staged::stage_gradient(h, to);
-    }
-
     using sample = staged_sample;
     /// Samples that are best given to run() together. A tile's sums come from the second cache anew for each sample,
     /// and beyond its size from memory; so they serve several, whose staged forms fit the first cache, or the second.
     static constexpr int samples_at_once =
         std::clamp(static_cast<int>((std::size_t{sums * sizeof(float) <= 512 * 1024 ? 24 : 256} * 1024)
-                                    / (staged_activation_bytes + staged_gradient_bytes)),
+                                    / (staged::activation_bytes + staged::gradient_bytes)),
                    1, 16);
 
     /// Adds scale * (the sample's weight gradient) to `into` for each sample in order; to zeros instead, if these are
@@ -137,10 +123,6 @@ public:
                             else if constexpr (tiles.rest > 0)
                                 run_tile<tiles.rest>(x, r, s, tiles.count * tiles.full, lane);
                         }
-    }
-    static void run(const std::byte* activation, const std::byte* gradient, bool is_signed, float scale, float* into) {
-        const sample one{activation, gradient, scale};
-        run(&one, 1, is_signed, false, into);
     }
 
     /// Adds `count` such sums up, in order, and writes them times factor[k] as the logical gradient
@@ -270,6 +252,38 @@ private:
         if constexpr (!is_integer<Kind>) return accumulator::zero();
         else if constexpr (input_lanes) return accumulator::repeat(x.is_signed ? x.starts(run)[k] : 0);
         else return x.is_signed ? accumulator::load(x.starts(run) + k) : accumulator::repeat(0);
+    }
+};
+
+template <geometry G, class Kind, class Arch, std::int64_t Longest = longest_sum>
+struct weight_gradient_product : weight_gradient_kernel<G, Kind, Arch, Longest> {
+private:
+    using kernel = weight_gradient_kernel<G, Kind, Arch, Longest>;
+    using staged = typename kernel::staged;
+
+public:
+    using typename kernel::sample, kernel::run;
+    static constexpr int outputs = G.outputs;
+    /// Buffers are aligned to 64 bytes.
+    static constexpr std::size_t staged_activation_bytes = staged::activation_bytes,
+                                 staged_gradient_bytes = staged::gradient_bytes;
+
+    /// Copies a sample of shape G.in, padded with zeros.
+    template <class Source>
+    static void stage_activation(const Source& x, bool is_signed, std::byte* to) {
+        staged::stage_activation(x, is_signed, to);
+    }
+
+    /// Copies a sample of h, of shape G.out(); codes of h are always signed.
+    template <class Source>
+    static void stage_gradient(const Source& h, std::byte* to) {
+        staged::stage_gradient(h, to);
+    }
+
+    /// Adds the gradient of one sample to `into`.
+    static void run(const std::byte* activation, const std::byte* gradient, bool is_signed, float scale, float* into) {
+        const sample one{activation, gradient, scale};
+        run(&one, 1, is_signed, false, into);
     }
 };
 
