@@ -23,6 +23,7 @@ constexpr geometry grouped[] = {
     geometry_of({16, 9, 8}, 16, {4, 1, 2, 16}),
     geometry_of({16, 9, 7}, 16, {7, 1, 3, 16}),
     geometry_of({5, 11, 9}, 5, {9, 2, 4, 5}),
+    geometry_of({16, 1, 2}, 16, {5, 1, 2, 16}), // an image smaller than its kernel
     geometry_of({6, 9, 9}, 18, {7, 1, 3, 3}),
 };
 constexpr int grouped_on_every_arch = 3, grouped_in_floats = 5;
