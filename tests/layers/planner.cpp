@@ -7,26 +7,28 @@
 TEST_CASE("a planner hands out the places that it counted, aligned to 64 bytes and disjoint") {
     float *a{}, *b{};
     double* c{};
-    std::byte* saved{};
-    const auto walk = [&](fqt::planner& p) {
+    std::byte *saved{}, *sums{};
+    const auto walk = [&](fqt::planner p) {
         p.persistent(a, 3);
         p.persistent(b, 16);
         p.persistent(c, 1);
         p.saved(saved, 65);
+        p.sums(sums, 5);
         return p.plan();
     };
-    fqt::planner counter(2);
-    const fqt::memory_plan plan = walk(counter);
+    const fqt::memory_plan plan = walk(fqt::planner(2));
     CHECK(plan.persistent == 3 * 64);
     CHECK(plan.saved == 3 * 64); // 65 bytes for each of two samples
+    CHECK(plan.sums == 64);
     CHECK(a == nullptr);
-    alignas(64) std::byte first[3 * 64], second[3 * 64];
-    fqt::planner places(2, first, second);
-    walk(places);
-    CHECK(reinterpret_cast<std::byte*>(a) == first);
-    CHECK(reinterpret_cast<std::byte*>(b) == first + 64);
-    CHECK(reinterpret_cast<std::byte*>(c) == first + 128);
-    CHECK(saved == second);
+    alignas(64) std::byte memory[7 * 64];
+    CHECK(sizeof memory == plan.bytes(1));
+    walk(fqt::planner(2, {memory, plan}));
+    CHECK(reinterpret_cast<std::byte*>(a) == memory);
+    CHECK(reinterpret_cast<std::byte*>(b) == memory + 64);
+    CHECK(reinterpret_cast<std::byte*>(c) == memory + 128);
+    CHECK(saved == memory + 192);
+    CHECK(sums == memory + 384);
 }
 
 TEST_CASE("a plan takes the largest of what does not live at the same time, and scratch for each thread") {
@@ -43,6 +45,31 @@ TEST_CASE("a plan takes the largest of what does not live at the same time, and 
     CHECK(p.plan().slot == 320); // 75 bytes for each of four samples
     CHECK(p.plan().slots() == 4);
     CHECK(p.plan().bytes(3) == 4 * 320 + 320 + 3 * 192);
+}
+
+TEST_CASE("slots of evaluation take the place of sums and of the slots of training") {
+    const auto with_sums = [](int count) {
+        std::byte* sums{};
+        fqt::planner p(1);
+        p.saved(sums, 64);
+        p.sums(sums, count);
+        p.slot(64);
+        p.evaluation_slot(256);
+        p.evaluation_slot(128);
+        return p.plan();
+    };
+    CHECK(with_sums(64).slot == 64);
+    CHECK(with_sums(64).evaluation_slot == 256);
+    CHECK(with_sums(64).bytes(1) == 64 + 2 * 256);       // two of evaluation, which are larger,
+    CHECK(with_sums(640).bytes(1) == 64 + 640 + 2 * 64); // or all that training needs
+    std::byte memory[1024];
+    const fqt::memory_places places(memory, with_sums(64));
+    CHECK(places.evaluation_slots == places.sums);
+    CHECK(places.slots == places.sums + 64);
+    CHECK(places.shared == places.sums + 2 * 256);
+    fqt::planner p(1);
+    p.slot(64); // a layer that asks for slots alone has them in evaluation, too
+    CHECK(p.plan().evaluation_slot == 64);
 }
 
 TEST_CASE("a carver hands out what it counted when it had no memory") {

@@ -108,10 +108,10 @@ public:
         if (dx_codes::memory_size > 0) p.persistent(dx_memory_, dx_codes::memory_size);
         if (dw_codes::memory_size > 0) p.persistent(dw_memory_, dw_codes::memory_size);
         input_.template plan<X>(p);
-        p.saved(sums_, out_size);
+        p.sums(sums_, out_size);
 
         p.depth(depth);
-        p.slot(sizeof(exact_sums) * static_cast<std::size_t>(out_size));
+        p.evaluation_slot(sizeof(exact_sums) * static_cast<std::size_t>(out_size));
         if (X::learns) p.slot(sizeof(gradient_type) * static_cast<std::size_t>(in_size));
         const auto samples = static_cast<std::size_t>(p.batch());
         p.shared(samples * passes::reduce_bytes(G.outputs));

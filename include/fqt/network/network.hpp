@@ -150,7 +150,7 @@ public:
         first_sample_ = 0;
         check(images, samples);
         const plain<input> x{images.data()};
-        const context c = context_for(samples);
+        const context c = context_for(samples, pass::evaluation);
         write_logits(c, layers_.template infer<0>(c, x));
         samples_ = samples;
         last_ = pass::evaluation;
@@ -245,18 +245,8 @@ private:
     }
 
     void place() {
-        std::byte* base = memory_.data();
-        const auto after = [&](std::size_t bytes) {
-            std::byte* at = base;
-            base += bytes;
-            return at;
-        };
-        std::byte* persistent = after(plan_.persistent);
-        std::byte* saved = after(plan_.saved);
-        slots_ = after(plan_.slot * static_cast<std::size_t>(plan_.slots()));
-        shared_ = after(plan_.shared);
-        scratch_ = base;
-        planner p(options_.batch, persistent, saved);
+        places_ = {memory_.data(), plan_};
+        planner p(options_.batch, places_);
         int* counters = nullptr;
         p.persistent(counters, 2);
         p.saved(logits_, output.size());
@@ -264,7 +254,7 @@ private:
         layers_.prepare(naming{{}, counters, counters + 1, false});
     }
 
-    context context_for(int samples) const {
+    context context_for(int samples, pass p = pass::training) const {
         context c;
         c.samples = samples;
         c.threads = options_.threads;
@@ -275,12 +265,13 @@ private:
         c.rectification = options_.rectification;
         c.rectifier = options_.rectifier;
         c.watcher = watcher_;
-        c.shared = shared_;
-        c.scratch = scratch_;
+        c.shared = places_.shared;
+        c.scratch = places_.scratch;
         c.scratch_bytes = plan_.scratch;
-        c.slots = slots_;
+        const bool evaluates = p == pass::evaluation;
+        c.slots = evaluates ? places_.evaluation_slots : places_.slots;
         c.slot_count = plan_.slots();
-        c.slot_bytes = plan_.slot;
+        c.slot_bytes = evaluates ? plan_.evaluation_slot : plan_.slot;
         return c;
     }
 
@@ -321,7 +312,7 @@ private:
     owned_or_borrowed_memory memory_{};
     root layers_{};
     observer watcher_{};
-    std::byte *shared_{}, *scratch_{}, *slots_{};
+    memory_places places_{};
     float* logits_{};
     const float* images_{};
     int samples_{}, first_sample_{};

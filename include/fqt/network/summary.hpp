@@ -201,13 +201,15 @@ inline void print_memory(std::string& to, const memory_plan& plan, int batch, in
         std::snprintf(text, sizeof text, "  %-10s %14zu  %s\n", name, bytes, what.c_str());
         to += text;
     };
-    const auto team = static_cast<std::size_t>(threads), slots = static_cast<std::size_t>(plan.slots());
+    const auto team = static_cast<std::size_t>(threads);
     to += "Memory for batches of " + std::to_string(batch) + " on " + std::to_string(threads)
         + (threads == 1 ? " thread, bytes:\n" : " threads, bytes:\n");
     line("persistent", plan.persistent, "parameters, their gradients, codes of weights, statistics");
     line("saved", plan.saved, "kept from the forward to the backward pass");
-    line("slots", plan.slot * slots,
-         std::to_string(slots) + " gradients between layers, " + std::to_string(plan.slot) + " each");
+    line("sums", plan.sums, "of products, likewise");
+    line("slots", plan.between_layers() - plan.sums,
+         std::to_string(plan.slots()) + " gradients between layers, " + std::to_string(plan.slot)
+             + " each; evaluation has its own in place of these and of sums");
     line("shared", plan.shared, "during one layer's call");
     line("scratch", plan.scratch * team, std::to_string(plan.scratch) + " a thread");
     line("arena", plan.bytes(threads),

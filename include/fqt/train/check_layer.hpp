@@ -72,22 +72,20 @@ public:
     std::vector<std::vector<float>> gradients;
 
     explicit tried_layer(const check_layer_options& options) : options_(options) {
-        const memory_plan plan = plan_with(nullptr, nullptr);
-        memory_.take({}, plan.bytes(threads));
-        std::byte* base = memory_.data();
-        const auto after = [&](std::size_t bytes) { return std::exchange(base, base + bytes); };
-        std::byte* persistent = after(plan.persistent);
-        plan_with(persistent, after(plan.saved));
+        plan_ = plan_with(planner(options.samples));
+        memory_.take({}, plan_.bytes(threads));
+        places_ = {memory_.data(), plan_};
+        plan_with(planner(options.samples, places_));
         context_.samples = options.samples;
         context_.threads = 1;
         context_.seed = options.seed.value;
         context_.rectification = options.rectification;
-        context_.slots = after(plan.slot * static_cast<std::size_t>(plan.slots()));
-        context_.slot_count = plan.slots();
-        context_.slot_bytes = plan.slot;
-        context_.shared = after(plan.shared);
-        context_.scratch = base;
-        context_.scratch_bytes = plan.scratch;
+        context_.slots = places_.slots;
+        context_.slot_count = plan_.slots();
+        context_.slot_bytes = plan_.slot;
+        context_.shared = places_.shared;
+        context_.scratch = places_.scratch;
+        context_.scratch_bytes = plan_.scratch;
         layer_.prepare(naming{{}, &counters_[0], &counters_[1], false});
         layer_.initialise(options.seed.value);
         // Away from their first values, where symmetries may hide a wrong gradient.
@@ -135,6 +133,8 @@ public:
     void infer(int samples) {
         context c = context_;
         c.samples = samples;
+        c.slots = places_.evaluation_slots;
+        c.slot_bytes = plan_.evaluation_slot;
         std::ranges::fill(evaluated, 0.0f);
         evaluate(layer_.template infer<0>(c, input{x.data()}), samples, evaluated);
     }
@@ -151,13 +151,14 @@ public:
 
 private:
     check_layer_options options_;
+    memory_plan plan_{};
     owned_or_borrowed_memory memory_{};
+    memory_places places_{};
     layer_type layer_{};
     context context_{};
     int counters_[2]{};
 
-    memory_plan plan_with(std::byte* persistent, std::byte* saved) {
-        planner p(options_.samples, persistent, saved);
+    memory_plan plan_with(planner p) {
         layer_.plan(p, input{}, 0);
         return p.plan();
     }
