@@ -56,6 +56,14 @@ inline constexpr auto algorithms = input<3, 6, 5> | part<> //
     | with<transformed>(part<>) | with<published::fp8_delayed<2>>(part<>) | with<published::nvfp4>(part<>)
     | with<published::mxint8>(part<>) | with<published::wageubn>(part<fqt::quantized_affine<8>>) | dense<5>;
 
+// Weight gradients whose kernels take several samples at once, how many depends on the instruction set: of two bytes,
+// and of two roundings. Large batches, so that a group of the sum has more samples than that.
+template <int C>
+constexpr auto pointwise = conv<C, fqt::window{.kernel = 1, .stride = 2, .pad = 0}>;
+inline constexpr auto many_at_once = input<3, 16, 16> | conv<16> | batch_norm<> | relu
+    | residual(with<published::sbm>(pointwise<24>), with<published::luq_smp<>>(pointwise<24>)) | batch_norm<> | relu
+    | global_avg_pool | dense<5>;
+
 } // namespace
 
 // These numbers were printed by one build; every other must give them. They change only when the arithmetic does.
@@ -83,4 +91,7 @@ TEST_CASE("so do fixed-point master weights and momentum") {
 TEST_CASE("so do parts by published algorithms") {
     for (const int threads : {1, 2, 3})
         CHECK(digest::of_training<fqt::network<algorithms, fqt::w8a8g4>>(5, 3, threads) == 497155096241436600u);
+}
+TEST_CASE("so do weight gradients that take several samples at once") {
+    CHECK(digest::of_training<fqt::network<many_at_once, fqt::w8a8g4>>(64, 2, 2) == 16052053156034827011u);
 }

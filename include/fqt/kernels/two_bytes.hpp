@@ -104,7 +104,7 @@ public:
 };
 
 /// Weight gradients: the interface of Kernel. Each product of bytes is added to the running gradient, with the sample's
-/// scale times what it counts for.
+/// scale times what it counts for: sample by sample, high bytes first.
 template <class Kernel, int ActivationBytes, int GradientBytes>
 struct two_byte_weight_gradient : Kernel {
 private:
@@ -130,19 +130,19 @@ public:
     }
 
     static void run(const sample* samples, int count, bool is_signed, bool are_first, float* into) {
-        for (int x = ActivationBytes; x-- > 0;)
-            for (int h = GradientBytes; h-- > 0;) {
-                sample of_bytes[Kernel::samples_at_once];
-                int found = 0;
-                for (int i = 0; i < count; ++i)
-                    if (x < load<int>(samples[i].activation) && h < load<int>(samples[i].gradient))
-                        of_bytes[found++] = {activation_of(samples[i].activation, x),
-                                             gradient_of(samples[i].gradient, h),
-                                             samples[i].scale * weight_of_bytes(x, h)};
-                if (found == 0) continue;
-                Kernel::run(of_bytes, found, is_signed, are_first, into);
-                are_first = false;
-            }
+        constexpr int products = ActivationBytes * GradientBytes, most = products * Kernel::samples_at_once;
+        sample of_bytes[most];
+        int found = 0;
+        for (int i = 0; i < count; ++i) {
+            for (int x = load<int>(samples[i].activation); x-- > 0;)
+                for (int h = load<int>(samples[i].gradient); h-- > 0;)
+                    of_bytes[found++] = {activation_of(samples[i].activation, x), gradient_of(samples[i].gradient, h),
+                                         samples[i].scale * weight_of_bytes(x, h)};
+            if (i + 1 < count && found + products <= most) continue;
+            Kernel::run(of_bytes, found, is_signed, are_first, into);
+            found = 0;
+            are_first = false;
+        }
     }
 
 private:

@@ -66,11 +66,13 @@ class product_layer {
     static constexpr std::size_t rounded_bytes = sizeof(float)
         * static_cast<std::size_t>(std::max(blocked_input ? in_size : 0, blocked_dx || blocked_dw ? out_size : 0));
 
+    // Of a sample: its activations, and as many roundings of its gradient as there are.
     static constexpr std::size_t staged_bytes_of_dw =
-        weight_kernel::staged_activation_bytes + weight_kernel::staged_gradient_bytes;
+        weight_kernel::staged_activation_bytes + weight_kernel::staged_gradient_bytes * copies;
 
-    // The sums of the weight gradient over samples: a number of groups that depends on sizes alone, each a chain of
-    // fmas over its samples in order, the groups added in order. So any number of threads gives the same bits.
+    // The sums of the weight gradient over samples: a number of groups that depends on sizes alone, added in order,
+    // each a chain of fmas over its samples in order, and each sample's roundings and bytes. So neither threads nor how
+    // many samples a kernel takes at once change bits.
     static constexpr int groups = std::clamp(static_cast<int>((8 << 20) / (weight_kernel::sums * sizeof(float))), 2, 8);
 
     weights_type weights_{};
@@ -150,10 +152,6 @@ public:
         };
         memory("input_gradient_range_memory", dx_memory_, dx_codes::memory_size);
         memory("weight_gradient_range_memory", dw_memory_, dw_codes::memory_size);
-    }
-    template <class F>
-    void each_product(F&& f) {
-        f(*this);
     }
     template <class F>
     void each_normalization(F&&) {}
@@ -451,24 +449,23 @@ private:
         auto* rounded = reinterpret_cast<float*>(c.scratch_of(thread));
         std::byte* staged = c.scratch_of(thread) + rounded_bytes;
         for (int n = first; n < last; n += weight_kernel::samples_at_once) {
-            typename weight_kernel::sample samples[weight_kernel::samples_at_once];
+            typename weight_kernel::sample samples[weight_kernel::samples_at_once * copies];
             const int count = std::min(weight_kernel::samples_at_once, last - n);
-            for (int copy = 0; copy < copies; ++copy) {
-                for (int i = 0; i < count; ++i) {
-                    std::byte* activation = staged + static_cast<std::size_t>(i) * staged_bytes_of_dw;
-                    std::byte* gradient = activation + weight_kernel::staged_activation_bytes;
-                    if (copy == 0)
-                        stage_x<block_axis::pixels>(c, x, n + i, rounded, [&](const auto& source) {
-                            weight_kernel::stage_activation(source, signs<X>, activation);
-                        });
+            for (int i = 0; i < count; ++i) {
+                std::byte* activation = staged + static_cast<std::size_t>(i) * staged_bytes_of_dw;
+                std::byte* gradient = activation + weight_kernel::staged_activation_bytes;
+                stage_x<block_axis::pixels>(c, x, n + i, rounded, [&](const auto& source) {
+                    weight_kernel::stage_activation(source, signs<X>, activation);
+                });
+                for (int copy = 0; copy < copies; ++copy, gradient += weight_kernel::staged_gradient_bytes) {
                     stage_h<weight_gradient_quantizer, block_axis::pixels>(
                         c, memory.dw.copy(copy), memory.dw_tensor, purpose::weight_gradient, rotated_if<rotates_dw>(h),
                         n + i, rounded, [&](const auto& source) { weight_kernel::stage_gradient(source, gradient); });
-                    samples[i] = {activation, gradient, 1.0f};
-                    if constexpr (integer_weight_gradient) samples[i].scale = memory.dw.step_of(n + i);
+                    samples[i * copies + copy] = {activation, gradient, 1.0f};
+                    if constexpr (integer_weight_gradient) samples[i * copies + copy].scale = memory.dw.step_of(n + i);
                 }
-                weight_kernel::run(samples, count, signs<X>, n == first && copy == 0, of_group);
             }
+            weight_kernel::run(samples, count * copies, signs<X>, n == first, of_group);
         }
     }
     /// dW from the groups' sums, and what turns them into real numbers: the activations' step, the channel's step of h,
