@@ -36,8 +36,8 @@ std::vector<wrong_image> wrong_images(Network& net, const fqt::dataset& data, in
     };
     std::vector<mistake> found;
     fqt::batches over(data, {.size = batch, .shuffle = false});
-    while (const auto now = over.next()) {
-        const auto logits = net.predict(now->images, now->samples);
+    for (int done = 0; const auto now = over.next(); done += now->samples) {
+        const auto logits = net.predict(now->images, now->samples, done);
         const auto classes = static_cast<std::size_t>(data.classes);
         for (std::size_t n = 0; n < now->labels.size(); ++n) {
             const auto row = logits.subspan(n * classes, classes);

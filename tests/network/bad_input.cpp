@@ -26,6 +26,8 @@ constexpr auto spec =
     | global_avg_pool | named<"head">(dense<3>);
 constexpr auto without_statistics = input<1, 4, 4> | dense<8> | relu | dense<3>;
 constexpr auto ends_in_statistics = input<1, 4, 4> | conv<3> | named<"end">(batch_norm<>);
+constexpr auto any_rectified = input<1, 4, 4> | conv<3> | batch_norm<fqt::any_rectifier>;
+constexpr auto stored_residual = input<4, 4, 4> | residual(relu | conv<4>) | global_avg_pool | dense<3>;
 constexpr auto one_pixel = input<2, 1, 1> | batch_norm<> | dense<3>;
 using network = fqt::network<spec, fqt::w8a8g4>;
 using plain_network = fqt::network<without_statistics, fqt::w8a8g4>;
@@ -110,6 +112,27 @@ TEST_CASE("options that make no sense are refused") {
         check_refused({"options.rectification", "0 or more"}, with({.batch = 1, .rectification = bad}));
     for (const float bad : {0.0f, -0.1f, 1.5f, not_a_number})
         check_refused({"options.momentum", "(0, 1]"}, with({.batch = 1, .momentum = bad}));
+}
+
+TEST_CASE("a rule for rectifiers is refused where no batch normalization takes one") {
+    const fqt::network_options options{.batch = 1, .threads = 1, .rectifier = fqt::rule_of<fqt::gain_crest<>>};
+    check_refused({"options.rectifier", "batch_norm<any_rectifier>"}, [&] { network{fqt::seed{}, options}; });
+    check_refused({"options.rectifier", "leave it null"}, [&] { plain_network{fqt::seed{}, options}; });
+    CHECK_NOTHROW(fqt::network<any_rectified, fqt::w8a8g4>{fqt::seed{}, options});
+}
+
+TEST_CASE("a residual's values beyond binary16 are refused before they are stored as infinite") {
+    numbers x(static_cast<std::size_t>(fqt::network<stored_residual, fqt::w8a8g8>::input.size()), 1.0f);
+    const auto pass = [&] {
+        fqt::network<stored_residual, fqt::w8a8g8> net{fqt::seed{1}, {.batch = 1, .threads = 1}};
+        net.forward(x, 1);
+    };
+    x[3] = -65519;
+    CHECK_NOTHROW(pass());
+    x[3] = -65520;
+    check_refused({"the input of layer '1'", "65520", "binary16", "scheme.residual"}, pass);
+    fqt::network<stored_residual, fqt::fp32> floats{fqt::seed{1}, {.batch = 1, .threads = 1}};
+    CHECK(all_finite(floats.forward(x, 1)));
 }
 
 TEST_CASE("memory that is too small or not aligned is refused with the remedy") {

@@ -43,6 +43,12 @@ constexpr auto net_with = input<3, 8, 8> | named<"stem">(conv<8> | batch_norm<Re
     | named<"block">(residual(conv<8> | batch_norm<Rectifier>) | relu) | global_avg_pool | named<"head">(dense<4>);
 constexpr auto spec = net_with<fqt::gain_energy<>>;
 constexpr auto without_statistics = input<3, 8, 8> | conv<8> | relu | named<"middle">(conv<8>) | dense<4>;
+constexpr fqt::scheme stochastic_activations{
+    .weight = fqt::symmetric<8>{},
+    .activation = fqt::symmetric<4, fqt::stochastic>{},
+    .input_gradient = fqt::symmetric<8>{},
+    .weight_gradient = fqt::symmetric<8>{},
+};
 constexpr auto two_convs = conv<2> | batch_norm<> | conv<2> | batch_norm<>;
 constexpr auto one_conv = conv<2, fqt::window{.kernel = 1}> | batch_norm<>;
 constexpr auto blocks = input<1, 4, 4> | batch_norm<> | residual(two_convs, one_conv);
@@ -352,6 +358,20 @@ TEST_CASE("random numbers belong to samples of the whole batch, whatever part of
     for (std::size_t n = 1; n < 6; ++n) CHECK(whole[n] != whole[0]);
     network net{fqt::seed{3}, {.batch = 6}};
     CHECK_THROWS_WITH_AS(net.forward(images_of(b, 0, 2), 2, -1), doctest::Contains("number -1; it must be 0 or more"),
+                         fqt::error);
+}
+
+TEST_CASE("so they do in evaluation, where activations are rounded stochastically") {
+    batch b(6, 0);
+    constexpr auto size = static_cast<std::size_t>(network::input.size());
+    for (std::size_t i = size; i < b.images.size(); ++i) b.images[i] = b.images[i - size];
+    fqt::network<without_statistics, stochastic_activations> net{fqt::seed{3}, {.batch = 6, .threads = 1}};
+    net.forward(b.images, 6);
+    const auto whole = bits(net.predict(b.images, 6)), part = bits(net.predict(images_of(b, 3, 2), 2, 3));
+    const std::size_t classes = whole.size() / 6;
+    CHECK(std::ranges::equal(part, std::span(whole).subspan(3 * classes, 2 * classes)));
+    CHECK_FALSE(std::ranges::equal(std::span(whole).first(classes), std::span(whole).subspan(classes, classes)));
+    CHECK_THROWS_WITH_AS(net.predict(images_of(b, 0, 2), 2, -1), doctest::Contains("number -1; it must be 0 or more"),
                          fqt::error);
 }
 

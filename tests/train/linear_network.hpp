@@ -30,7 +30,7 @@ public:
         images_.assign(images.begin(), images.end());
         return predict(images, samples);
     }
-    std::span<const float> predict(std::span<const float> images, int samples) {
+    std::span<const float> predict(std::span<const float> images, int samples, int = 0) {
         for (std::size_t n = 0; n < static_cast<std::size_t>(samples); ++n)
             for (std::size_t k = 0; k < classes; ++k) {
                 float sum = 0;

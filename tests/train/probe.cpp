@@ -35,6 +35,9 @@ constexpr fqt::scheme<symmetric<8, fqt::nearest, fqt::per_channel>, symmetric<8>
 constexpr auto net = input<2, 7, 7> | named<"first">(conv<18>) | named<"a">(batch_norm<fqt::gain_energy<>>) | relu
     | named<"second">(with<three_bits>(conv<16>)) | named<"b">(batch_norm<>) | relu | named<"third">(conv<16>)
     | named<"c">(batch_norm<>) | relu | global_avg_pool | named<"last">(dense<10>);
+template <class Rectifier>
+constexpr auto rectified = input<2, 7, 7> | named<"first">(conv<16>) | batch_norm<Rectifier> | relu
+    | named<"second">(conv<16>) | batch_norm<Rectifier> | relu | global_avg_pool | dense<10>;
 using network = fqt::network<net, two_codes>;
 using probe = fqt::probe<net, two_codes>;
 constexpr int samples = 20;
@@ -392,6 +395,21 @@ TEST_CASE("two measurements of one state are equal, and a label or a gradient of
     }
     const auto other = p.measure(images(), labels(), {.draws = 2, .label_smoothing = 0.2f});
     CHECK(report.rows[0].noise() != other.rows[0].noise());
+}
+
+TEST_CASE("a probe measures the rectifier that a network was given at run time, also through sigma") {
+    const auto gradient_of = [](auto& net) {
+        fqt::probe p(net);
+        return p.measure(images(), labels(), {.draws = 1}).row("first").weight_gradient_norm;
+    };
+    using form = fqt::gain_energy<fqt::layer_gain, fqt::through_sigma>;
+    fqt::network<rectified<fqt::any_rectifier>, fqt::w8a8g8> chosen(
+        fqt::seed{7}, {.batch = samples, .threads = 1, .rectification = 1, .rectifier = fqt::rule_of<form>});
+    fqt::network<rectified<form>, fqt::w8a8g8> typed(fqt::seed{7},
+                                                     {.batch = samples, .threads = 1, .rectification = 1});
+    CHECK(gradient_of(chosen) == gradient_of(typed));
+    chosen.set_rectification(0);
+    CHECK(gradient_of(chosen) != gradient_of(typed));
 }
 
 TEST_CASE("a report can be printed, written and drawn") {

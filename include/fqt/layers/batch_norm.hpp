@@ -117,6 +117,8 @@ public:
     }
     /// The rectifier's loss in the last backward pass, before its weight.
     float penalty() const { return penalty_; }
+    /// Whether the rectifier is the one that network_options name.
+    static constexpr bool takes_any_rectifier = std::same_as<Rectifier, any_rectifier>;
     const path& name() const { return name_; }
 
     template <class F, class X>
@@ -281,8 +283,7 @@ public:
     auto backward(const context& c, const X& x, const G& g, const Plus& plus) {
         c.watcher.see_detail(name_.view(), "output_gradient", c.samples, g);
         reduce_gradient(c, x, g);
-        const rectifier_rule chosen =
-            std::same_as<Rectifier, any_rectifier> && c.rectifier ? c.rectifier : rule_of<Rectifier>;
+        const rectifier_rule chosen = takes_any_rectifier && c.rectifier ? c.rectifier : rule_of<Rectifier>;
         penalty_ = chosen(facts(), {slope_gamma_, channels}, {slope_sigma_, channels});
         const double count = static_cast<double>(c.samples) * In.pixels(), lambda = double{c.rectification};
         for (int k = 0; k < channels; ++k) {

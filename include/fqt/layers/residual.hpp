@@ -82,6 +82,7 @@ struct spread_out {
 template <int Out, int Stride>
 struct pad_shortcut_spec : spec {
     static constexpr const char* name = "pad_shortcut";
+    static_assert(Out >= 1 && Stride >= 1, "fqt: pad_shortcut<Out, Stride> needs Out >= 1 channels and Stride >= 1");
     static constexpr inferred output(shape in) {
         if (Out < in.channels) return mismatch{"a pad_shortcut cannot drop channels", {Out, 0, 0}, {in.channels, 0, 0}};
         return shape{Out, (in.height + Stride - 1) / Stride, (in.width + Stride - 1) / Stride};
@@ -278,8 +279,12 @@ struct residual_spec : spec {
         void store_values(const context& c, const X& x) {
             measured_samples<measures::extremes, In, Arch> found(c.shared, c.samples);
             found.measure_all(c, x, "the input", name_.c_str());
-            passes::store<Arch>(c, x, values_);
             *measured_ = found.of_batch(c.samples).range;
+            if (std::same_as<residual_type, binary16> && !(measured_->magnitude() < 65520))
+                fail("the input of layer '%s' has a value of magnitude %g, and the binary16 in which it is stored ends "
+                     "at 65504; set scheme.residual to bfloat16{} or float{}, or lower the learning rate",
+                     name_.c_str(), double{measured_->magnitude()});
+            passes::store<Arch>(c, x, values_);
         }
 
         template <unsigned Held, class X, class G, class Plus>

@@ -25,7 +25,8 @@ struct network_options {
     int batch = 128;                    ///< the largest number of samples of one pass, >= 1
     int threads = 0;                    ///< 0: as many as OpenMP offers; without OpenMP always 1
     float rectification = 0;            ///< weight of the rectifiers' loss, >= 0
-    rectifier_rule rectifier = nullptr; ///< of batch_norm<any_rectifier>, such as rule_of<gain_crest<>>; null: none
+    /// Of batch_norm<any_rectifier>, which the network must have, such as rule_of<gain_crest<>>; null: none.
+    rectifier_rule rectifier = nullptr;
     float momentum = 0.1f;              ///< weight of a batch in running statistics and ranges, in (0, 1]
 };
 
@@ -90,6 +91,7 @@ public:
         plan_ = plan_of(options_.batch);
         memory_.take(memory, plan_.bytes(options_.threads));
         place();
+        if (options_.rectifier) require_normalization_for_it();
         initialise(s);
     }
 
@@ -144,11 +146,13 @@ public:
     }
 
     /// The logits in evaluation: frozen ranges and statistics, batch normalization folded into the requantization of
-    /// integer sums. Samples do not influence each other.
-    std::span<const float> predict(std::span<const float> images, int samples) {
+    /// integer sums. Samples do not influence each other. first_sample: as in forward(), for activations that are
+    /// rounded stochastically.
+    std::span<const float> predict(std::span<const float> images, int samples, int first_sample = 0) {
         last_ = pass::none;
-        first_sample_ = 0;
         check(images, samples);
+        if (first_sample < 0) fail("the first sample to predict is number %d; it must be 0 or more", first_sample);
+        first_sample_ = first_sample;
         const plain<input> x{images.data()};
         const context c = context_for(samples, pass::evaluation);
         write_logits(c, layers_.template infer<0>(c, x));
@@ -159,6 +163,8 @@ public:
 
     // ---- what it is made of ----
 
+    /// As given, with threads as many as there are and the weight of rectification as it is now.
+    const network_options& options() const { return options_; }
     int batch() const { return options_.batch; }
     int threads() const { return options_.threads; }
     /// The memory as planned for batch() samples.
@@ -242,6 +248,14 @@ private:
             fail("options.momentum is %g; it must lie in (0, 1]", double{o.momentum});
         if (o.threads == 0) o.threads = hardware_threads();
         return o;
+    }
+
+    void require_normalization_for_it() {
+        bool found = false;
+        layers_.each_normalization([&](auto& n) { found = found || n.takes_any_rectifier; });
+        if (!found)
+            fail("options.rectifier would do nothing, since no layer of the network takes it; write "
+                 "batch_norm<any_rectifier>, or leave it null");
     }
 
     void place() {

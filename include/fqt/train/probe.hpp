@@ -205,7 +205,9 @@ private:
         if (options.batch < 0)
             fail("a probe is made for batches of %d samples; it must be 1 or more, or 0 for the network's",
                  options.batch);
-        return {.batch = options.batch > 0 ? options.batch : subject.batch(), .threads = subject.threads()};
+        network_options copied = subject.options();
+        if (options.batch > 0) copied.batch = options.batch;
+        return copied;
     }
 
     /// Makes copy or twin what the network is now. The twin lacks what range rules of gradients remember.

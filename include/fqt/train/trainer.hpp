@@ -37,7 +37,7 @@ concept trainable = requires(Network network, std::span<const float> floats, int
     { network.batch() } -> std::convertible_to<int>;
     { network.forward(floats, samples) } -> std::convertible_to<std::span<const float>>;
     network.backward(floats);
-    { network.predict(floats, samples) } -> std::convertible_to<std::span<const float>>;
+    { network.predict(floats, samples, samples) } -> std::convertible_to<std::span<const float>>;
 };
 
 struct trainer_options {
@@ -159,7 +159,8 @@ evaluation evaluate(Network& network, source_view data, int batch, confusion_mat
     batches over(data, {.size = batch, .shuffle = false, .threads = threads});
     detail::tally tally;
     while (const auto now = over.next()) {
-        const std::span<const float> logits = network.predict(now->images, now->samples);
+        const std::span<const float> logits =
+            network.predict(now->images, now->samples, static_cast<int>(tally.samples));
         if (first_not_finite(logits) >= 0)
             fail("the network's logits on the test set are not finite; "
                  "it has diverged: lower the learning rate, or check its parameters");
