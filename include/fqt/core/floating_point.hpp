@@ -13,8 +13,9 @@
 #include <cfenv>
 #endif
 
-#if defined(__FAST_MATH__)
-#error "fqt: -ffast-math lets the compiler change results; remove it"
+#if defined(__FAST_MATH__) || defined(__ASSOCIATIVE_MATH__) || defined(__RECIPROCAL_MATH__)                            \
+    || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__ > 0)
+#error "fqt: -ffast-math, or a part of it, lets the compiler change results and overlook NaN; remove it"
 #endif
 
 namespace fqt {

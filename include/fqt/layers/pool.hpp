@@ -210,8 +210,12 @@ struct averaged {
     floats<Arch> load(int n, int p, int b) const {
         floats<Arch> sum(0.0f);
         if constexpr (requires { requires is_linear<typename X::quantizer>; }) {
-            detail::each_tap<G>(
-                p, [&](int q) { sum = sum + x.template integers<Arch>(n, q, b); }); // exact: at most 2^24 / 255 taps
+            using traits = quantizer_traits<typename X::quantizer>;
+            static_assert(
+                std::int64_t{G.taps()} * traits::greatest_integer(!X::nonnegative) <= 1 << 24,
+                "fqt: an average over so many pixels of codes that are so large would not be exact; use fewer "
+                "bits, or a smaller pool first");
+            detail::each_tap<G>(p, [&](int q) { sum = sum + x.template integers<Arch>(n, q, b); }); // exact
             return sum * product(x.grid->step, share);
         } else {
             detail::each_tap<G>(p, [&](int q) { sum = sum + x.template load<Arch>(n, q, b); });
@@ -244,8 +248,6 @@ private:
 
 template <geometry G, class Scheme, class Arch>
 class average_pool_layer : public keeps_input<G.in, Scheme, Arch> {
-    static_assert(G.taps() <= 65536, "fqt: an average over more than 65536 pixels would not be exact");
-
 public:
     template <class X>
     constexpr auto plan(planner& p, const X& x, int) {
@@ -287,6 +289,7 @@ template <template <geometry, class, class> class Layer, window Window>
 struct pool_spec : spec {
     static_assert(Window.kernel >= 1 && Window.stride >= 1 && Window.pad >= 0 && Window.pad < Window.kernel,
                   "fqt: a pool's window needs kernel >= 1, stride >= 1 and 0 <= pad < kernel");
+    static_assert(Window.groups == 1, "fqt: a pool takes each channel by itself; leave its window's groups at 1");
     static constexpr const char* name = "pool";
     static constexpr inferred output(shape in) { return detail::pool_output(detail::pool_geometry(in, Window)); }
     template <shape In, class Scheme, class Arch>

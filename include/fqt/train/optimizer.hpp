@@ -67,8 +67,9 @@ public:
     explicit sgd(Network& network, sgd_options options = {}) : network_(network), options_(options) {
         if (!(options.momentum >= 0 && options.momentum < 1))
             fail("sgd's momentum is %g; it must lie in [0, 1)", double{options.momentum});
-        if (!(options.decay >= 0 && options.decay_gamma >= 0 && options.decay_beta >= 0 && options.decay_range >= 0))
-            fail("sgd's decay is negative; it must be 0 or more");
+        for (const float decay : {options.decay, options.decay_gamma, options.decay_beta, options.decay_range})
+            if (!(decay >= 0 && std::isfinite(decay)))
+                fail("a decay of sgd is %g; it must be 0 or more, and finite", double{decay});
         network_.each_parameter([&](const parameter& p) {
             states_.push_back({std::vector<typename Momentum::storage>(p.value.size()), 0});
             if constexpr (Master::bits < 32) {
@@ -88,7 +89,8 @@ public:
     /// changed.
     template <class FactorOf>
     void step(float rate, FactorOf&& factor_of) {
-        if (!(rate >= 0)) fail("sgd was asked for a step of rate %g; it must be 0 or more", double{rate});
+        if (!(rate >= 0 && std::isfinite(rate)))
+            fail("sgd was asked for a step of rate %g; it must be 0 or more, and finite", double{rate});
         rates_.clear();
         network_.each_parameter([&](const parameter& p) {
             const float factor = factor_of(p);
