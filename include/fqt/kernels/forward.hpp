@@ -45,7 +45,8 @@ public:
     /// What run() reads of a sample: the sample itself, if it is stored as it would be staged, or else its copy.
     template <class Source>
     static const std::byte* operands_of(const Source& x, std::byte* staged) {
-        constexpr bool as_stored = is_integer<Kind> && !is_depthwise(G) && G.pad == 0 && G.in.channels % lanes == 0;
+        // In groups, the last step of a window reads on beyond its pixel, and so beyond the sample.
+        constexpr bool as_stored = is_integer<Kind> && G.groups == 1 && G.pad == 0 && G.in.channels % lanes == 0;
         if constexpr (as_stored && requires { x.stored_bytes(); }) return x.stored_bytes();
         stage(x, staged);
         return staged;

@@ -41,11 +41,6 @@ concept layer_spec = std::derived_from<S, spec> && requires(shape in) {
 /// What a parameter is: optimizers treat them differently (weight decay).
 enum class parameter_kind { weight, bias, gamma, beta, range };
 
-constexpr const char* name_of(parameter_kind kind) {
-    constexpr const char* names[] = {"weight", "bias", "gamma", "beta", "range"};
-    return names[static_cast<int>(kind)];
-}
-
 /// One learnt tensor. Weights are (k, r, s, c) - out-channel, kernel row and column, in-channel of the group -
 /// the others have one entry per channel.
 struct parameter {

@@ -81,6 +81,17 @@ FQT_INLINE void each_block_with_draws(const random_stream& stream, std::uint32_t
          what, layer);
 }
 
+[[noreturn]] inline void refuse_without_range(const char* layer) {
+    fail("layer '%s' has no range yet, so it cannot be evaluated; train at least one step or load a trained state",
+         layer);
+}
+[[noreturn]] inline void refuse_learnt_range(const char* of, const char* layer, float range) {
+    fail(
+        "the learnt range of %s of layer '%s' is %g, so it cannot be evaluated; lower its rate, or train another step, "
+        "which begins it anew",
+        of, layer, double{range});
+}
+
 /// Whether no number is NaN or infinite: 0 * x is then always 0.
 template <class Arch>
 bool all_finite(std::span<const float> values) {
@@ -200,9 +211,9 @@ void moments_of_sample(const X& x, int n, std::byte* place) {
 
 /// Adds the samples' moments in order.
 inline void add_moments(int samples, int padded_channels, const std::byte* places, moments total) {
-    const std::size_t stride = static_cast<std::size_t>(padded_channels) * (2 * sizeof(double) + 2 * sizeof(float));
     for (int n = 0; n < samples; ++n) {
-        const auto* sums = reinterpret_cast<const double*>(places + static_cast<std::size_t>(n) * stride);
+        const auto* sums =
+            reinterpret_cast<const double*>(places + static_cast<std::size_t>(n) * moment_bytes(padded_channels));
         const auto* extremes = reinterpret_cast<const float*>(sums + 2 * padded_channels);
         for (int c = 0; c < padded_channels; ++c) {
             total.sum[c] = n ? total.sum[c] + sums[c] : sums[c];

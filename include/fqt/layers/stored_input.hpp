@@ -117,14 +117,8 @@ public:
     template <class X>
     void prepare_infer(const X& x, const path& name) {
         if constexpr (!reuses<X>) {
-            if (!(range_[3] > 0))
-                fail("layer '%s' has no range yet, so it cannot be evaluated; train at least one step or load a "
-                     "trained state",
-                     name.c_str());
-            if (rule::learned && !(*learned_ > 0))
-                fail("the learnt range of the input of layer '%s' is %g, so it cannot be evaluated; lower its rate, or "
-                     "train another step, which begins it anew",
-                     name.c_str(), double{*learned_});
+            if (!(range_[3] > 0)) passes::refuse_without_range(name.c_str());
+            if (rule::learned && !(*learned_ > 0)) passes::refuse_learnt_range("the input", name.c_str(), *learned_);
             if constexpr (rule::learned) fit(x, interval_of(x, *learned_));
             else fit(x, {range_[1], range_[2]});
         }
@@ -284,10 +278,7 @@ public:
     template <class X>
     void prepare_infer(const X&, const path& name) {
         if constexpr (two_levels) {
-            if (!(range_[1] > 0))
-                fail("layer '%s' has no range yet, so it cannot be evaluated; train at least one step or load a "
-                     "trained state",
-                     name.c_str());
+            if (!(range_[1] > 0)) passes::refuse_without_range(name.c_str());
             *grid_ = Quantizer::fit({-range_[0], range_[0]}, {});
         }
     }

@@ -159,10 +159,7 @@ struct weights {
         if (is_packed_ && same_draws && same_range
             && std::memcmp(value, packed_value_, sizeof(float) * G.weights()) == 0)
             return;
-        if (learned && !(*learned > 0))
-            fail("the learnt range of the weights of layer '%s' is %g, so it cannot be evaluated; lower its rate, or "
-                 "train another step, which begins it anew",
-                 name, double{*learned});
+        if (learned && !(*learned > 0)) passes::refuse_learnt_range("the weights", name, *learned);
         std::copy_n(memory, memory_size, packed_memory_);
         prepare(c, layer, name, signed_activations, false);
         std::copy_n(packed_memory_, memory_size, memory);

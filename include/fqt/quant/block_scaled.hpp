@@ -57,7 +57,7 @@ struct block_scaled : Quantizer {
     /// The scale of a block of values.
     static float scale_of(auto v, const auto& g) {
         const float wanted = std::ceil(reduce_max(abs(v)) / (g.step * greatest));
-        return wanted > 1 ? std::min(wanted, float{greatest_scale}) : 1.0f; // 1 also where step is 0
+        return wanted > 1 ? std::min(wanted, float{greatest_scale}) : 1.0f; // 1 also where both are 0
     }
 };
 

@@ -91,7 +91,7 @@ public:
         // Away from their first values, where symmetries may hide a wrong gradient.
         layer_.each_parameter([&](const parameter& p) {
             const std::vector<float> noise = numbers(p.value.size(), 3 + static_cast<std::uint32_t>(gradients.size()));
-            for (std::size_t i = 0; i < p.value.size(); ++i) p.value[i] += 0.4f * noise[i];
+            for (std::size_t i = 0; i < p.value.size(); ++i) p.value[i] = std::fma(0.4f, noise[i], p.value[i]);
             gradients.emplace_back(p.value.size());
         });
         x = padded_numbers<In>(1);

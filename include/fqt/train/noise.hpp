@@ -46,7 +46,7 @@ struct gain_facts {
             facts.greatest = std::max(facts.greatest, r);
             if (!(r > 0)) continue;
             logs += std::log(r);
-            squares += std::log(r) * std::log(r);
+            squares = std::fma(std::log(r), std::log(r), squares);
             ++counted;
         }
         if (counted > 0) facts.spread = std::sqrt(std::max(0.0, squares / counted - logs * logs / counted / counted));

@@ -26,10 +26,10 @@ struct comparison {
     double product{};   ///< sum of x y
 
     void add(double x, double y) {
-        error += (x - y) * (x - y);
-        reference += y * y;
-        value += x * x;
-        product += x * y;
+        error = std::fma(x - y, x - y, error);
+        reference = std::fma(y, y, reference);
+        value = std::fma(x, x, value);
+        product = std::fma(x, y, product);
     }
     comparison& operator+=(const comparison& other) {
         error += other.error;
