@@ -59,8 +59,8 @@ inline loss_result cross_entropy(std::span<const float> logits, std::span<const 
 
     for (std::size_t n = 0; n < labels.size(); ++n)
         if (labels[n] >= classes)
-            fail("label %d of sample %zu is out of range; %zu logits for %zu labels make %zu classes, and labels must be "
-                 "below that",
+            fail("label %d of sample %zu is out of range; %zu logits for %zu labels make %zu classes, and labels must "
+                 "be below that",
                  labels[n], n, logits.size(), labels.size(), classes);
 
     // Targets: t_c = (1 - s) (share [c = label] + rest [c = partner's label]) + s / classes.
