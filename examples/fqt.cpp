@@ -12,9 +12,12 @@
 #include "program/run_log.hpp"
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
+#include <new>
 #include <optional>
 
 namespace {
@@ -25,7 +28,7 @@ using json = program::detail::json;
 // ---- what a run is ----
 
 /// Whatever of the settings a run's bits depend on, as texts.
-std::vector<std::pair<std::string, std::string>> options_of(const settings& s) {
+std::vector<std::pair<std::string, std::string>> options_of(const settings& s, const fqt::train_and_test& data) {
     const auto text = [](auto value) { return program::detail::written(value).dump(); };
     return {{"epochs", text(s.epochs)},
             {"batch", text(s.batch)},
@@ -39,21 +42,23 @@ std::vector<std::pair<std::string, std::string>> options_of(const settings& s) {
             {"mixup", text(s.mixup)},
             {"initialisation", s.initialise},
             {"last gammas at first", text(s.last_gamma)},
-            {"training images", s.train_images > 0 ? text(s.train_images) : "all"}};
+            {"training set", program::fingerprint(data.train)},
+            {s.held_out > 0 ? "held-out set" : "test set", program::fingerprint(data.test)}};
 }
 
-program::run_header header_of(const settings& s, const program::entry& e, const fqt::dataset& train,
+program::run_header header_of(const settings& s, const program::entry& e, const fqt::train_and_test& data,
                               const std::string& command) {
+    const fqt::dataset& train = data.train;
     const fqt::augmentation augment = program::augmentation_of(s, train.image);
     program::run_header h;
     h.version = std::to_string(FQT_VERSION_MAJOR) + "." + std::to_string(FQT_VERSION_MINOR) + "."
         + std::to_string(FQT_VERSION_PATCH);
-    h.network = s.network, h.scheme = s.scheme, h.rectifier = s.rectifier, h.optimizer = "sgd", h.data = s.data;
+    h.network = s.network, h.scheme = s.scheme, h.rectifier = s.rectifier, h.optimizer = s.optimizer, h.data = s.data;
     h.augmentation = augment.pad > 0 ? "crops of pictures padded by " + std::to_string(augment.pad) : "no crops";
     if (augment.cutout > 0) h.augmentation += ", squares of " + std::to_string(augment.cutout) + " hidden";
     h.augmentation += augment.flip ? ", mirrored" : ", not mirrored";
     h.rectification = program::detail::written(s.rectification).get<double>();
-    h.options = options_of(s);
+    h.options = options_of(s, data);
     h.command = command;
     h.seed = s.seed;
     h.epochs = s.epochs;
@@ -75,13 +80,16 @@ void check_same(const program::run_header& before, const program::run_header& no
     };
     check("network", before.network, now.network);
     check("scheme", before.scheme, now.scheme);
+    check("optimizer", before.optimizer, now.optimizer);
     check("rectifier", before.rectifier, now.rectifier);
     check("rectification", std::to_string(before.rectification), std::to_string(now.rectification));
     check("seed", std::to_string(before.seed), std::to_string(now.seed));
     check("what it is tested on", before.held_out, now.held_out);
     check("augmentation", before.augmentation, now.augmentation);
-    for (std::size_t i = 0; i < std::min(before.options.size(), now.options.size()); ++i)
-        check(now.options[i].first, before.options[i].second, now.options[i].second);
+    for (const auto& [name, value] : now.options) {
+        const auto same = std::ranges::find(before.options, name, &std::pair<std::string, std::string>::first);
+        check(name, same == before.options.end() ? "nothing" : same->second, value);
+    }
 }
 
 /// Makes or checks the folder of a run. Errors: a folder that has a run which is not resumed, one that has none which
@@ -93,6 +101,9 @@ void open_folder(const settings& s) {
         fqt::fail("the folder %s has a run already; add --resume to go on with it, or name another", s.run.c_str());
     if (!has_run && s.resume)
         fqt::fail("there is nothing to resume in %s; leave --resume out to begin a run there", s.run.c_str());
+    if (s.resume && !std::filesystem::exists(s.log(), problem))
+        fqt::fail("%s has a checkpoint and no log.jsonl, by which a run is resumed; name another folder to begin anew",
+                  s.run.c_str());
     std::filesystem::create_directories(s.run, problem);
     if (problem)
         fqt::fail("the folder %s cannot be made (%s); choose another for --run", s.run.c_str(),
@@ -101,28 +112,52 @@ void open_folder(const settings& s) {
 
 // ---- one line for each run, for studies of many ----
 
-/// Appends a line of JSON. Errors: a file that cannot be written, such as on a full disk.
-void append(const std::string& path, const json& line) {
-    const std::string text = line.dump() + "\n";
-    std::FILE* file = std::fopen(path.c_str(), "ab");
-    const bool written = file && std::fwrite(text.data(), 1, text.size(), file) == text.size();
-    if (const bool closed = file && std::fclose(file) == 0; !written || !closed)
-        fqt::fail("the results file %s cannot be written; free space on its disk, or choose another path",
-                  path.c_str());
-}
+/// A file of results, which several runs may append to at once.
+class results_file {
+    std::string path_;
+    std::FILE* file_{};
+
+    [[noreturn]] void refuse() const {
+        fqt::fail("the results file %s cannot be written (%s); free space on its disk, or choose another path",
+                  path_.c_str(), std::strerror(errno));
+    }
+
+public:
+    /// Errors: a path that cannot be written to.
+    explicit results_file(const std::string& path) : path_(path), file_(std::fopen(path.c_str(), "a+b")) {
+        if (!file_) refuse();
+        std::setvbuf(file_, nullptr, _IOFBF, 1 << 16); // a line in one write, which "a" puts behind those of others
+    }
+    results_file(const results_file&) = delete;
+    results_file& operator=(const results_file&) = delete;
+    ~results_file() { std::fclose(file_); }
+
+    /// Appends a line in one write; begins a line of its own where the last one was cut short. Errors: a full disk.
+    void append(const json& line) {
+        std::string text = line.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
+        const bool cut = std::fseek(file_, -1, SEEK_END) == 0 && std::fgetc(file_) != '\n';
+        if (cut) text.insert(0, "\n");
+        std::fseek(file_, 0, SEEK_END);
+        errno = 0;
+        const std::size_t written = std::fwrite(text.data(), 1, text.size(), file_);
+        if (written != text.size() || std::fflush(file_) != 0) refuse();
+    }
+};
 
 /// What was asked for, and what came of it.
-json line_of(const settings& s, const program::outcome& o, const std::string& label) {
+json line_of(const settings& s, const program::run_header& run, const program::outcome& o,
+             const std::vector<program::epoch_line>& epochs, const std::string& label) {
     const auto number = [](auto value) { return program::detail::written(value); };
     json curve = json::array();
-    for (const fqt::epoch_facts& e : o.history.epochs)
+    for (const program::epoch_line& e : epochs)
         curve.push_back({{"epoch", e.epoch + 1},
-                         {"loss", e.loss},
-                         {"train_accuracy", e.accuracy},
+                         {"loss", e.train.loss},
+                         {"train_accuracy", e.train.accuracy},
                          {"accuracy", e.test ? e.test->accuracy : 0.0}});
     return {{"label", label},
             {"network", s.network},
             {"scheme", s.scheme},
+            {"optimizer", s.optimizer},
             {"rectifier", s.rectifier},
             {"rectification", number(s.rectification)},
             {"rate", number(s.rate)},
@@ -130,12 +165,14 @@ json line_of(const settings& s, const program::outcome& o, const std::string& la
             {"epochs", s.epochs},
             {"batch", s.batch},
             {"momentum", number(s.momentum)},
+            {"nesterov", s.nesterov},
             {"decay", number(s.decay)},
             {"decay_gamma", number(s.decay_gamma)},
             {"label_smoothing", number(s.label_smoothing)},
             {"mixup", number(s.mixup)},
             {"last_gamma", number(s.last_gamma)},
             {"initialise", s.initialise},
+            {"augmentation", run.augmentation},
             {"cutout", s.cutout},
             {"train_images", s.train_images},
             {"seed", s.seed},
@@ -143,59 +180,77 @@ json line_of(const settings& s, const program::outcome& o, const std::string& la
             {"accuracy", o.result.accuracy},
             {"loss", o.result.loss},
             {"seconds", o.result.seconds},
+            {"threads", run.threads},
+            {"version", run.version},
+            {"command", run.command},
             {"curve", curve}};
 }
 
 // ---- subcommands ----
 
 void list() {
-    std::printf("%-18s %-10s %12s %14s %9s  %s\n", "network", "scheme", "parameters", "multiply-adds", "arena MB",
-                "images");
+    std::printf("%-18s %-18s %-9s %12s %14s %9s  %s\n", "network", "scheme", "optimizer", "parameters", "multiply-adds",
+                "arena MB", "images");
     for (const program::entry& e : program::registry())
-        std::printf("%-18s %-10s %12d %14lld %9.1f  %d x %d x %d, %d classes\n", e.network, e.scheme, e.parameters,
-                    static_cast<long long>(e.macs), static_cast<double>(e.arena_bytes(128, 1)) / 1e6, e.input.channels,
-                    e.input.height, e.input.width, e.classes);
+        std::printf("%-18s %-18s %-9s %12d %14lld %9.1f  %d x %d x %d, %d classes\n", e.network, e.scheme, e.optimizer,
+                    e.parameters, static_cast<long long>(e.macs), static_cast<double>(e.arena_bytes(128, 1)) / 1e6,
+                    e.input.channels, e.input.height, e.input.width, e.classes);
     std::printf("\nmultiply-adds: of one image's forward pass; arena: for batches of 128 on one thread\nrectifiers:");
     for (const auto& [name, rule] : program::rectifiers()) std::printf(" %s", name.c_str());
     std::printf("\n");
 }
 
 void train(const settings& s, const std::string& results, const std::string& label, const std::string& command) {
-    const program::entry& e = program::find(s.network, s.scheme);
-    const fqt::train_and_test data = program::load_data(s);
+    const program::entry& e = program::find(s.network, s.scheme, s.optimizer);
+    const fqt::train_and_test data = program::load_data(s, e.input.channels);
     if (data.train.image != e.input || data.train.classes != e.classes)
         fqt::fail("the network '%s' takes images of %d x %d x %d in %d classes, and %s has %d x %d x %d in %d; choose "
                   "another of `fqt list`",
                   e.network, e.input.channels, e.input.height, e.input.width, e.classes, s.data.c_str(),
                   data.train.image.channels, data.train.image.height, data.train.image.width, data.train.classes);
-    program::run_header header = header_of(s, e, data.train, command);
+    program::run_header header = header_of(s, e, data, command);
+    std::vector<program::epoch_line> epochs; // of the whole run, also of what it continues
+    std::optional<results_file> results_to;
+    if (!results.empty()) results_to.emplace(results);
     std::optional<program::log_writer> log;
     if (!s.run.empty()) {
         open_folder(s);
-        if (s.resume) check_same(program::read_log(s.log()).run(), header);
+        if (s.resume) {
+            program::run_log before = program::read_log(s.log());
+            check_same(before.run(), header);
+            header.command = before.runs.front().command;
+            epochs = std::move(before.epochs);
+        }
         log.emplace(s.log());
     }
+    double seconds_before = 0;
     program::listener listener;
-    if (log) {
-        listener.on_start = [&](const program::run_header& known) {
-            header.threads = known.threads;
-            header.first_epoch = known.first_epoch;
-            header.steps_per_epoch = known.steps_per_epoch;
-            log->write(header);
-        };
-        listener.on_steps = [&](const program::steps_line& line) { log->write(line); };
-        listener.on_epoch = [&](const program::epoch_line& line) { log->write(line); };
-    }
+    listener.on_start = [&](const program::run_header& known) {
+        header.threads = known.threads;
+        header.first_epoch = known.first_epoch;
+        header.steps_per_epoch = known.steps_per_epoch;
+        std::erase_if(epochs, [&](const program::epoch_line& line) { return line.epoch >= known.first_epoch; });
+        for (const program::epoch_line& line : epochs) seconds_before += line.seconds;
+        if (log) log->write(header);
+    };
+    listener.on_epoch = [&](const program::epoch_line& line) {
+        epochs.push_back(line);
+        if (log) log->write(line);
+    };
+    listener.on_steps = [&](const program::steps_line& line) {
+        if (log) log->write(line);
+    };
     if (!s.quiet) e.summarize(s, stderr);
-    const program::outcome o = e.train(s, data, listener);
+    program::outcome o = e.train(s, data, listener);
+    o.result.seconds += seconds_before;
     std::printf("%s %s, rectifier %s: %.2f %% of %d %s images\n", s.network.c_str(), s.scheme.c_str(),
                 s.rectifier.c_str(), 100 * o.result.accuracy, data.test.size(), s.held_out > 0 ? "held-out" : "test");
+    if (results_to) results_to->append(line_of(s, header, o, epochs, label));
     if (log) {
         log->write(o.result);
         program::write_report(program::read_log(s.log()), s.report());
         std::printf("log, checkpoint and report: %s\n", s.run.c_str());
     }
-    if (!results.empty()) append(results, line_of(s, o, label));
 }
 
 void report(const std::string& run, const std::string& output) {
@@ -220,18 +275,33 @@ CLI::Validator from(double least, double most = 1e9) {
                 char* end = nullptr;
                 const double value = std::strtod(text.c_str(), &end);
                 if (*end == 0 && value >= least && value <= most) return {};
-                const auto number = [](double v) { return program::detail::written(v).dump(); };
-                return "'" + text + "' is not a number from " + number(least)
-                    + (most < 1e9 ? " to " + number(most) : " on");
+                char bounds[64];
+                if (most < 1e9) std::snprintf(bounds, sizeof bounds, "%g to %g", least, most);
+                else std::snprintf(bounds, sizeof bounds, "%g on", least);
+                return "'" + text + "' is not a number from " + bounds;
             },
             "NUMBER"};
 }
+CLI::Validator whole_number() {
+    return {[](std::string& text) -> std::string {
+                if (!text.empty() && text.find_first_not_of("0123456789") == text.npos) return {};
+                return "'" + text + "' is not a whole number from 0 on";
+            },
+            "NUMBER"};
+}
+CLI::Validator not_empty() {
+    return {[](std::string& text) { return std::string(text.empty() ? "an empty name is given; name a place" : ""); },
+            "PATH"};
+}
 
 void add_options(CLI::App& app, settings& s) {
-    app.add_option("--data", s.data, "folder of CIFAR-10, CIFAR-100 or MNIST files; fashion-mnist, generated")
+    app.add_option("--data", s.data,
+                   "folder of CIFAR-10, CIFAR-100 or MNIST files, or with train and test that hold a folder of PNG or "
+                   "JPEG files for each class; or fashion-mnist, generated, generated-grey")
         ->required();
     app.add_option("--network", s.network, "one of `fqt list`");
     app.add_option("--scheme", s.scheme, "one of `fqt list`");
+    app.add_option("--optimizer", s.optimizer, "one of `fqt list`");
     app.add_option("--rectifier", s.rectifier, "loss on batch normalization; `fqt list` shows them")
         ->check(one_of(program::words_of(program::rectifiers())));
     app.add_option("--rectification", s.rectification, "weight of the rectifier, such as 1e-3")->check(from(0));
@@ -259,40 +329,85 @@ void add_options(CLI::App& app, settings& s) {
         ->check(from(0, 1000));
     app.add_option("--held-out", s.held_out, "test on so many training images, kept out of training")->check(from(0));
     app.add_option("--train-images", s.train_images, "train on the first so many; 0: all")->check(from(0));
-    app.add_option("--seed", s.seed);
+    app.add_option("--seed", s.seed)->check(whole_number());
     app.add_option("--threads", s.threads, "0: all; the bits are the same")->check(from(0, 1024));
-    CLI::Option* run = app.add_option("--run", s.run, "folder for the log, a checkpoint of each epoch, and a report");
+    CLI::Option* run = app.add_option("--run", s.run, "folder for the log, a checkpoint of each epoch, and a report")
+                           ->check(not_empty());
     app.add_flag("--resume", s.resume, "go on with the run in that folder")->needs(run);
     app.add_flag("--quiet", s.quiet, "no summary and no progress bar");
 }
 
-void check_options(const settings& s) {
+/// What contradicts itself.
+void check_options(const settings& s, const CLI::App& given) {
     if (s.rectifier == "none" && s.rectification > 0)
         fqt::fail("--rectification %g is given without a --rectifier; name one, or leave the weight out",
                   double{s.rectification});
     if (s.rectifier != "none" && s.rectification == 0)
         fqt::fail("--rectifier %s is given without its weight; add --rectification, such as 1e-3", s.rectifier.c_str());
+    if (s.nesterov && s.momentum == 0)
+        fqt::fail("--nesterov looks ahead by the momentum, and --momentum is 0; leave one of them out");
+    if (given.count("--label") > 0 && given.count("--results") == 0)
+        fqt::fail("--label is given without --results, whose line it is of; add the file, or leave the label out");
+    if (program::find(s.network, s.scheme, s.optimizer).own_rates)
+        for (const char* option : {"--rate", "--schedule", "--momentum", "--nesterov", "--decay", "--decay-gamma"})
+            if (given.count(option) > 0)
+                fqt::fail("%s is given, and the optimizer '%s' has rates of its own and no such thing; leave it out",
+                          option, s.optimizer.c_str());
+}
+
+/// The words by which the program can be called again.
+std::string quoted(int argc, char** argv) {
+    std::string command = "fqt";
+    for (int i = 1; i < argc; ++i) {
+        const std::string word = argv[i];
+        const bool plain = !word.empty()
+            && word.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./=+:,@%")
+                == word.npos;
+        command += ' ';
+        if (plain) {
+            command += word;
+            continue;
+        }
+        command += '\'';
+        for (const char c : word) command += c == '\'' ? std::string("'\\''") : std::string(1, c);
+        command += '\'';
+    }
+    return command;
+}
+
+/// What a word that no option or subcommand takes was perhaps meant to be.
+void print_nearest(const CLI::App& app) {
+    std::vector<std::string> subcommands, options;
+    for (const CLI::App* sub : app.get_subcommands({})) subcommands.push_back(sub->get_name());
+    for (const CLI::App* sub : app.get_subcommands())
+        for (const CLI::Option* option : sub->get_options()) options.push_back(option->get_name());
+    for (const std::string& word : app.remaining(true)) {
+        const auto& known = word.starts_with("-") ? options : subcommands;
+        if (!known.empty())
+            std::fprintf(stderr, "'%s' is not known; the nearest are %s\n", word.c_str(),
+                         program::nearest(word, known).c_str());
+    }
 }
 
 } // namespace
 
 int main(int argc, char** argv) try {
-    std::string command = "fqt";
-    for (int i = 1; i < argc; ++i) command += std::string(" ") + argv[i];
-
+    const std::string command = quoted(argc, argv);
     CLI::App app{"Trains convolutional networks in integers: weights, activations and gradients."};
     app.require_subcommand(1);
     app.option_defaults()->always_capture_default();
-    app.add_subcommand("list", "shows the networks, schemes and rectifiers of this program")->callback(list);
+    app.add_subcommand("list", "shows the networks, schemes, optimizers and rectifiers of this program")
+        ->callback(list);
 
     settings s;
     std::string results, label;
     CLI::App* training = app.add_subcommand("train", "trains a network and tests it");
     add_options(*training, s);
-    training->add_option("--results", results, "file that gets one line of JSON at the end, for studies of many runs");
+    training->add_option("--results", results, "file that gets one line of JSON at the end, for studies of many runs")
+        ->check(not_empty());
     training->add_option("--label", label, "of that line");
     training->callback([&] {
-        check_options(s);
+        check_options(s, *training);
         train(s, results, label, command);
     });
 
@@ -302,7 +417,15 @@ int main(int argc, char** argv) try {
     reporting->add_option("-o,--output", output, "file; report.html in the folder unless given");
     reporting->callback([&] { report(run, output); });
 
-    CLI11_PARSE(app, argc, argv);
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& e) {
+        const int code = app.exit(e);
+        if (code != 0) print_nearest(app);
+        return code;
+    } catch (const std::bad_alloc&) {
+        fqt::fail("there is not memory enough for batches of %d images; choose a smaller --batch", s.batch);
+    }
     return 0;
 } catch (const std::exception& e) {
     std::fprintf(stderr, "%s\n", e.what());

@@ -11,44 +11,98 @@
 #include <fqt/io/image_folder.hpp>
 #endif
 
+#include <algorithm>
+#include <cinttypes>
+#include <cstdio>
 #include <filesystem>
+#include <initializer_list>
+#include <string>
 
 namespace program {
 
-/// Training and test set of a run; with held_out, images of the training set stand for the test set.
-/// Errors: a folder whose files are of no known kind, and all that their readers refuse.
-inline fqt::train_and_test load_data(const settings& s) {
-    const std::filesystem::path folder = s.data;
-    const auto has = [&](const char* file) { return std::filesystem::exists(folder / file); };
-    fqt::train_and_test sets = [&]() -> fqt::train_and_test {
-        if (s.data == "generated") return fqt::split(fqt::generated_images(10, {3, 32, 32}, 6000, fqt::seed{7}), 5000);
-        if (s.data == "generated-grey")
-            return fqt::split(fqt::generated_images(10, {1, 28, 28}, 6000, fqt::seed{7}), 5000);
-        if (s.data == "fashion-mnist") return fqt::fashion_mnist();
-        if (fqt::has_cifar10(s.data)) return fqt::cifar10(s.data);
-        if (fqt::has_cifar100(s.data)) return fqt::cifar100(s.data);
-        if (fqt::has_fashion_mnist(s.data)) return fqt::fashion_mnist(s.data);
+/// The data sets that --data knows by a word.
+inline const std::vector<std::string> data_words{"fashion-mnist", "generated", "generated-grey"};
+
+namespace detail {
+
+inline fqt::train_and_test generated(fqt::shape image) {
+    return fqt::split(fqt::generated_images(10, image, 6000, fqt::seed{7}), 5000);
+}
+
 #if __has_include(<png.h>) && __has_include(<jpeglib.h>)
-        if (has("train") && has("test")) {
-            fqt::train_and_test parts{fqt::image_folder((folder / "train").string()),
-                                      fqt::image_folder((folder / "test").string())};
-            if (parts.train.class_names != parts.test.class_names)
-                fqt::fail("the folders train and test in %s have other classes; give both a folder for each class",
-                          s.data.c_str());
-            parts.test.scale = parts.train.scale;
-            return parts;
-        }
+inline fqt::train_and_test read_pictures(const std::string& folder, bool grey) {
+    const fqt::image_folder_options options{.grey = grey};
+    fqt::train_and_test sets{fqt::image_folder(folder + "/train", options),
+                             fqt::image_folder(folder + "/test", options)};
+    if (sets.train.class_names != sets.test.class_names)
+        fqt::fail("the folders train and test in %s have other classes; give both a folder for each class",
+                  folder.c_str());
+    sets.test.scale = sets.train.scale;
+    return sets;
+}
 #endif
-        fqt::fail("--data %s holds no data set that is known: give a folder with the binary files of CIFAR-10 "
-                  "(data_batch_1.bin, ...) or CIFAR-100 (train.bin), with the four IDX files of MNIST or "
-                  "Fashion-MNIST, or with folders train and test that hold a folder of PNG or JPEG files for each "
-                  "class",
-                  s.data.c_str());
+
+/// What the folder's files are is known by any of their names, so that a reader can say which of them is missing.
+inline fqt::train_and_test read_folder(const std::string& folder, bool grey) {
+    const auto has = [&](std::initializer_list<const char*> files) {
+        return std::ranges::any_of(files, [&](const char* file) {
+            std::error_code ignored;
+            return std::filesystem::exists(std::filesystem::path(folder) / file, ignored);
+        });
+    };
+    if (has({"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin",
+             "test_batch.bin", "cifar-10-batches-bin"}))
+        return fqt::cifar10(folder);
+    if (has({"train.bin", "test.bin", "cifar-100-binary"})) return fqt::cifar100(folder);
+    if (has({"train-images-idx3-ubyte", "train-images-idx3-ubyte.gz", "t10k-images-idx3-ubyte",
+             "t10k-images-idx3-ubyte.gz"})) {
+        fqt::train_and_test sets = fqt::fashion_mnist(folder);
+        sets.train.class_names = sets.test.class_names = {}; // MNIST has the same files
+        return sets;
+    }
+#if __has_include(<png.h>) && __has_include(<jpeglib.h>)
+    if (has({"train", "test"})) return read_pictures(folder, grey);
+#else
+    static_cast<void>(grey);
+#endif
+    fqt::fail("--data %s holds no data set that is known: give a folder with the binary files of CIFAR-10 "
+              "(data_batch_1.bin, ...) or CIFAR-100 (train.bin), with the four IDX files of MNIST or Fashion-MNIST, or "
+              "with folders train and test that hold a folder of PNG or JPEG files for each class; or one of the words "
+              "fashion-mnist, generated and generated-grey",
+              folder.c_str());
+}
+
+} // namespace detail
+
+/// Training and test set of a run; with held_out, images of the training set stand for the test set. Pictures in
+/// folders are read with `channels` channels, 1 or 3.
+/// Errors: a folder that does not exist or whose files are of no known kind, and all that their readers refuse.
+inline fqt::train_and_test load_data(const settings& s, int channels) {
+    fqt::train_and_test sets = [&] {
+        if (s.data == "generated") return detail::generated({3, 32, 32});
+        if (s.data == "generated-grey") return detail::generated({1, 28, 28});
+        if (s.data == "fashion-mnist") return fqt::fashion_mnist();
+        std::error_code ignored;
+        if (!std::filesystem::is_directory(s.data, ignored))
+            fqt::fail("there is no folder %s; --data takes a folder with a data set, or a word, of which the nearest "
+                      "are %s",
+                      s.data.c_str(), nearest(s.data, data_words).c_str());
+        return detail::read_folder(s.data, channels == 1);
     }();
     // The seed of the split is not the run's, so that runs are compared on the same images.
     if (s.held_out > 0) sets = fqt::held_out(sets.train, s.held_out, fqt::seed{0x5EED});
     if (s.train_images > 0) sets.train = sets.train.take(std::min(s.train_images, sets.train.size()));
     return sets;
+}
+
+/// "50000 images, 8d1e52cf96a40b73": their number, and a hash (FNV-1a) of pixels and labels.
+inline std::string fingerprint(const fqt::dataset& data) {
+    std::uint64_t hash = 0xcbf29ce484222325u;
+    for (const auto* bytes : {&data.pixels, &data.labels})
+        for (const std::uint8_t byte : *bytes) hash = (hash ^ byte) * 0x100000001b3u;
+    char text[64];
+    std::snprintf(text, sizeof text, "%d images, %016" PRIx64, data.size(), hash);
+    return text;
 }
 
 } // namespace program

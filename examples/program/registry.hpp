@@ -1,7 +1,8 @@
 #pragma once
 // SPDX-License-Identifier: BSD-3-Clause
-// The networks that the program was built with. A network in a scheme is a type; each is compiled in a file of its own,
-// made from one.cpp.in by a line in meson.build, and enters itself here, so that it is found by its names at run time.
+// The networks that the program was built with. A network in a scheme with an optimizer is a type; each is compiled in
+// a file of its own, made from one.cpp.in by a line in meson.build, and enters itself here, so that it is found by its
+// names at run time.
 
 #include "run_lines.hpp"
 #include "settings.hpp"
@@ -9,6 +10,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 namespace program {
@@ -27,7 +29,8 @@ struct outcome {
 };
 
 struct entry {
-    const char *network, *scheme;
+    const char *network, *scheme, *optimizer;
+    bool own_rates; ///< of the optimizer, which heeds neither rate, schedule, momentum nor decay
     fqt::shape input;
     int classes;
     int parameters;
@@ -37,7 +40,7 @@ struct entry {
     void (*summarize)(const settings&, std::FILE*);
 };
 
-/// Every network x scheme of the program, in the order of their names.
+/// Every network x scheme x optimizer of the program, in the order of their names.
 inline std::vector<entry>& registry() {
     static std::vector<entry> list;
     return list;
@@ -46,26 +49,33 @@ struct registered {
     explicit registered(const entry& e) {
         auto& list = registry();
         const auto key = [](const entry& x) {
-            return std::pair(std::string_view(x.network), std::string_view(x.scheme));
+            return std::tuple(std::string_view(x.network), std::string_view(x.scheme), std::string_view(x.optimizer));
         };
         list.insert(std::ranges::upper_bound(list, key(e), {}, key), e);
     }
 };
 
 /// The network of those names. Errors: a name that is not registered, with the nearest ones.
-inline const entry& find(const std::string& network, const std::string& scheme) {
-    std::vector<std::string> networks, schemes;
+inline const entry& find(const std::string& network, const std::string& scheme, const std::string& optimizer) {
+    std::vector<std::string> networks, schemes, optimizers;
     for (const entry& e : registry()) {
-        if (e.network == network && e.scheme == scheme) return e;
         networks.emplace_back(e.network);
-        if (e.network == network) schemes.emplace_back(e.scheme);
+        if (e.network != network) continue;
+        schemes.emplace_back(e.scheme);
+        if (e.scheme != scheme) continue;
+        optimizers.emplace_back(e.optimizer);
+        if (e.optimizer == optimizer) return e;
     }
     if (schemes.empty())
         fqt::fail("no network is called '%s'; the nearest are %s, and `fqt list` shows all", network.c_str(),
                   nearest(network, networks).c_str());
-    fqt::fail("the network '%s' was not built in a scheme called '%s'; the nearest are %s. `fqt list` shows all, and a "
-              "line in examples/meson.build adds one",
-              network.c_str(), scheme.c_str(), nearest(scheme, schemes).c_str());
+    if (optimizers.empty())
+        fqt::fail("the network '%s' was not built in a scheme called '%s'; the nearest are %s. `fqt list` shows all, "
+                  "and a line in examples/meson.build adds one",
+                  network.c_str(), scheme.c_str(), nearest(scheme, schemes).c_str());
+    fqt::fail("the network '%s' in %s was not built with an optimizer called '%s'; it was with %s. `fqt list` shows "
+              "all, and a line in examples/meson.build adds one",
+              network.c_str(), scheme.c_str(), optimizer.c_str(), nearest(optimizer, optimizers).c_str());
 }
 
 } // namespace program

@@ -180,7 +180,9 @@ private:
         } else if (last) {
             tile(percent(last->test->accuracy), run_.held_out + text(" accuracy after epoch %d", last->epoch + 1));
         }
-        if (best) tile(percent(best->test->accuracy), text("best, after epoch %d of %d", best->epoch + 1, run_.epochs));
+        // On a test set this would be a choice that must not see it.
+        if (best && run_.held_out == "validation")
+            tile(percent(best->test->accuracy), text("best, after epoch %d of %d", best->epoch + 1, run_.epochs));
         if (!log_.epochs.empty()) {
             const epoch_line& e = log_.epochs.back();
             tile(percent(e.train.accuracy), "training accuracy, last epoch");

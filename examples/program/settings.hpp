@@ -14,10 +14,10 @@
 namespace program {
 
 struct settings {
-    std::string network = "resnet20", scheme = "w8a8g4";
+    std::string network = "resnet20", scheme = "w8a8g4", optimizer = "sgd";
     std::string rectifier = "none"; ///< a name of rectifiers()
     float rectification = 0;        ///< its weight
-    std::string data;               ///< a folder, or "fashion-mnist", "generated"
+    std::string data;               ///< a folder, or "fashion-mnist", "generated", "generated-grey"
     int held_out = 0;               ///< training images to test on instead of the test set; 0: none
     int train_images = 0;           ///< the first so many training images; 0: all
     int epochs = 30, batch = 128;
@@ -122,10 +122,11 @@ inline const names<fqt::weight_law>& weight_laws() {
     return list;
 }
 
-/// The rate of each step, by the greatest rate and the steps of the run.
-using schedule_maker = std::function<float(std::int64_t)> (*)(float rate, std::int64_t steps);
+/// The rate of each step; schedules make one from the greatest rate and the steps of the run.
+using rate_rule = std::function<float(std::int64_t)>;
+using schedule_maker = rate_rule (*)(float rate, std::int64_t steps);
 inline const names<schedule_maker>& schedules() {
-    using rule = std::function<float(std::int64_t)>;
+    using rule = rate_rule;
     using namespace fqt::schedule;
     static const names<schedule_maker> list{
         {"one-cycle", [](float rate, std::int64_t steps) -> rule { return one_cycle{.rate = rate, .steps = steps}; }},

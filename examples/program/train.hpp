@@ -1,6 +1,6 @@
 #pragma once
 // SPDX-License-Identifier: BSD-3-Clause
-// program::train, compiled once for each network and scheme by the files made from one.cpp.in.
+// program::train, compiled once for each network, scheme and optimizer by the files made from one.cpp.in.
 
 #include "registry.hpp"
 #include <chrono>
@@ -36,8 +36,10 @@ std::vector<wrong_image> wrong_images(Network& net, const fqt::dataset& data, in
     };
     std::vector<mistake> found;
     fqt::batches over(data, {.size = batch, .shuffle = false});
-    for (int done = 0; const auto now = over.next(); done += now->samples) {
+    int done = 0;
+    while (const auto now = over.next()) {
         const auto logits = net.predict(now->images, now->samples, done);
+        done += now->samples;
         const auto classes = static_cast<std::size_t>(data.classes);
         for (std::size_t n = 0; n < now->labels.size(); ++n) {
             const auto row = logits.subspan(n * classes, classes);
@@ -85,6 +87,12 @@ Network made(const settings& s) {
             "--last-gamma is given, but the network '%s' has no residual blocks that end with a batch normalization; "
             "leave it out",
             s.network.c_str());
+    int block_ends = 0;
+    net.each_normalization([&](const auto& n) { block_ends += n.facts().closes_block; });
+    if (block_ends == 0 && (s.rectifier == "bounded_branches" || s.rectifier.ends_with("-at_block_ends")))
+        fqt::fail("the rectifier '%s' acts at the ends of residual blocks, and the network '%s' has none that end with "
+                  "a batch normalization; choose another",
+                  s.rectifier.c_str(), s.network.c_str());
     return net;
 }
 
@@ -104,19 +112,14 @@ int resume(const settings& s, Network& net, Optimizer& optimizer, std::int64_t s
 
 } // namespace detail
 
-template <const auto& Spec, const auto& Scheme>
+template <const auto& Spec, const auto& Scheme, class Optimizer>
 outcome train(const settings& s, const fqt::train_and_test& data, const listener& listener) {
     using clock = std::chrono::steady_clock;
     const auto seconds_since = [](clock::time_point start) {
         return std::chrono::duration<double>(clock::now() - start).count();
     };
     auto net = detail::made<fqt::network<Spec, Scheme>>(s);
-    fqt::sgd optimizer{net,
-                       {.momentum = s.momentum,
-                        .decay = s.decay,
-                        .decay_gamma = s.decay_gamma,
-                        .decay_range = s.decay,
-                        .nesterov = s.nesterov}};
+    auto optimizer = Optimizer::made(net, s);
     fqt::trainer_options options{.epochs = s.epochs,
                                  .batch = s.batch,
                                  .augment = augmentation_of(s, data.train.image),
@@ -163,7 +166,7 @@ outcome train(const settings& s, const fqt::train_and_test& data, const listener
             losses.clear();
             epoch_start = clock::now();
         };
-        fqt::trainer trainer{net, optimizer, named(schedules(), s.schedule)(s.rate, steps), options};
+        fqt::trainer trainer{net, optimizer, Optimizer::rates(s, steps), options};
         result.history = trainer.run(data.train, data.test, after_step, after_epoch);
     }
     fqt::confusion_matrix confusion(data.test.classes);
@@ -179,18 +182,15 @@ void summarize(const settings& s, std::FILE* to) {
     fqt::summary(net, to);
 }
 
-template <const auto& Spec, const auto& Scheme>
-entry entry_of(const char* network, const char* scheme) {
+template <const auto& Spec, const auto& Scheme, class Optimizer>
+entry entry_of(const char* network, const char* scheme, const char* optimizer) {
     using type = fqt::network<Spec, Scheme>;
-    return {network,
-            scheme,
-            type::input,
-            type::output.size(),
-            type::parameters,
-            type::macs,
-            [](int batch, int threads) { return type::arena_bytes(batch, threads); },
-            train<Spec, Scheme>,
-            summarize<Spec, Scheme>};
+    return {network, scheme, optimizer, requires {requires Optimizer::own_rates;
+}
+, type::input, type::output.size(), type::parameters, type::macs,
+    [](int batch, int threads) { return type::arena_bytes(batch, threads); }, train<Spec, Scheme, Optimizer>,
+    summarize<Spec, Scheme>
+}; // namespace program
 }
 
 } // namespace program

@@ -4,7 +4,6 @@
 
 Usage: plot.py <results.jsonl> <picture.svg>
 """
-import json
 import pathlib
 import sys
 
@@ -12,6 +11,7 @@ import matplotlib
 matplotlib.use("svg")
 import matplotlib.pyplot as plt
 
+from study import lines_of
 from table import moments, rows
 
 FAMILIES = [
@@ -23,7 +23,7 @@ FAMILIES = [
 
 
 def main(source, target):
-    runs = [json.loads(line) for line in pathlib.Path(source).read_text().splitlines()]
+    runs = list(lines_of(pathlib.Path(source)))
     # Keys begin with scheme and rectifier. Of several runs of a scheme, plain or rectified, those with most
     # seeds, and of equals the later ones.
     found = {}

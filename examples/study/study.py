@@ -11,13 +11,15 @@ Stages, each of which needs the results of those before it:
   weights   weight of the chosen form for every row, and rate with bounded branches, on held-out training images
   test      tier 1: every row with and without the rectifier, three seeds, on the test set, which nothing above has seen
   parts     tier 2: other formats and ablations, one seed, on the test set; a form's weight over decades, held out
-  more      tier 3: 200 epochs, deeper and wider networks, one seed, on the test set; not among the stages by default
-Every row is tuned by the same rule: three rates, and further ones by factors of two for as long as the best is at an
-end; rectified, three weights of the chosen form, and rates with bounded branches by the same rule. The best of them is
-tested.
+  more      tier 3: 30 and 200 epochs, deeper and wider networks, CIFAR-100, one seed, on the test set; not among the
+            stages by default
+Every row of tier 1 is tuned by the same rule: three rates, and further ones by factors of two for as long as the best
+is at an end; rectified, at that rate, three weights of the chosen form, and rates with bounded branches by the same
+rule. The best of them is tested. Rows of tiers 2 and 3 are not tuned; they take the rate of a row of tier 1.
 """
 import argparse
 import concurrent.futures
+import difflib
 import itertools
 import json
 import pathlib
@@ -27,6 +29,7 @@ import sys
 NETWORK = "resnet20"
 TEST_EPOCHS, TUNE_EPOCHS, HELD_OUT, TUNE_SEED = 15, 3, 5000, 101
 SEEDS = [1, 2, 3]
+STAGES = ["rates", "forms", "weights", "test", "parts", "more"]
 RATES = [0.1, 0.2, 0.4]
 # Tier 1. The first four have no rectifier: float gradients, and blocks that add little noise.
 PLAIN_ROWS = ["fp32", "w8a8", "blocks4", "blocks3"]
@@ -36,7 +39,10 @@ PARTS = {"sample3": "w8a8g4", "tensor3": "tensor4", "channel4": "tensor4", "spli
          "averaged2": "w8a8g2", "clipped3": "w8a8g4", "clipped2": "w8a8g2", "blocks2-8": "blocks2",
          "blocks2-independent": "blocks2", "dorefa4": "w8a8g4", "bhq4": "w8a8g4", "ui8": "tensor8", "daint8": "tensor8",
          "niti": "tensor8", "sbm": "tensor8"}
+LONG_RUNS = [("resnet20", 30), ("resnet20", 200), ("resnet56", 30), ("mobilenet-v2", 30), ("resnet20-100", 30)]
 OTHER_NETWORKS = {"sbm": "resnet20-range"}
+OTHER_OPTIMIZERS = {"ui8": "deviating", "niti": "niti"}
+OWN_RATES = {"niti"}  # optimizers that take neither rate nor decay
 FORM_ROWS = ["tensor4", "tensor2"]
 START_ROWS = ["tensor2", "w8a8g2"]
 SIGMA_FORMS, SIGMA_WEIGHT = ["gain_energy", "gain_energy-through_sigma"], 1e-2
@@ -51,7 +57,7 @@ BRANCHES = {"rectifier": "bounded_branches", "rectification": 1.0, "last_gamma":
 BRANCH_RATE_FACTORS = [1, 2, 4]
 
 # What tells one run from another, with what it is where a run does not say.
-SETTINGS = {"network": NETWORK, "scheme": "", "rectifier": "none", "rectification": 0.0, "rate": 0.1,
+SETTINGS = {"network": NETWORK, "scheme": "", "optimizer": "sgd", "rectifier": "none", "rectification": 0.0, "rate": 0.1,
             "epochs": TEST_EPOCHS, "seed": 1, "split": "test", "decay": 5e-4, "decay_gamma": 0.0, "last_gamma": 1.0,
             "mixup": 0.0, "cutout": 0}
 
@@ -64,12 +70,31 @@ def run_of(label, scheme, **changes):
     return {**SETTINGS, "scheme": scheme, "label": label, **changes}
 
 
+def lines_of(path):
+    """The runs of a file of results, without lines that a full disk has cut short."""
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        try:
+            if line:
+                yield json.loads(line)
+        except json.JSONDecodeError:
+            print(f"{path}: line {number} is no run and is left out", file=sys.stderr)
+
+
+def append(path, run):
+    """On a line of its own, also behind one that was cut short."""
+    with open(path, "a+b") as file:
+        if file.tell() > 0:
+            file.seek(-1, 2)
+            if file.read(1) != b"\n":
+                file.write(b"\n")
+        file.write(json.dumps(run).encode() + b"\n")
+
+
 class Results:
     def __init__(self, path):
         self.runs = {}
         if path.exists():
-            for line in path.read_text().splitlines():
-                run = json.loads(line)
+            for run in lines_of(path):
                 self.runs[key({k: type(v)(run.get(k, v)) for k, v in SETTINGS.items()})] = run
 
     def accuracy(self, run):
@@ -160,7 +185,9 @@ def runs_of(stage, results):
     elif stage == "parts":
         for scheme, like in PARTS.items():
             if (rate := best_rate(results, like)) is not None:
-                yield run_of("parts", scheme, rate=rate, network=OTHER_NETWORKS.get(scheme, NETWORK))
+                optimizer = OTHER_OPTIMIZERS.get(scheme, "sgd")
+                yield run_of("parts", scheme, rate=SETTINGS["rate"] if optimizer in OWN_RATES else rate,
+                             network=OTHER_NETWORKS.get(scheme, NETWORK), optimizer=optimizer)
         for scheme in FORM_ROWS:
             if (rate := best_rate(results, scheme)) is not None:
                 yield run_of("ablation", scheme, rate=rate, last_gamma=0.0)
@@ -175,23 +202,24 @@ def runs_of(stage, results):
             for weight in DECADES:
                 yield tuned("decades", "tensor4", rate=FORM_RATE, rectifier=form[0], rectification=weight)
     elif stage == "more":
-        # With the rates of ResNet-20: no row of this stage is tuned.
-        for network, epochs in [("resnet20", 200), ("resnet56", 30), ("mobilenet-v2", 30)]:
-            for scheme in ["fp32", "w8a8", "tensor4", "w8a8g4"]:
+        # With the rates of ResNet-20 after 15 epochs.
+        for network, epochs in LONG_RUNS:
+            for scheme in ["fp32", "w8a8", "tensor4", "w8a8g4"] + ["tensor8"] * (network == NETWORK):
                 if (rate := best_rate(results, scheme)) is None:
                     continue
                 yield run_of("more", scheme, network=network, epochs=epochs, rate=rate)
                 if scheme in ROWS and (run := rectified(results, "more", scheme, network=network, epochs=epochs)):
                     yield run
     else:
-        sys.exit(f"there is no stage '{stage}'; the stages are rates, forms, weights, test, parts and more")
+        raise ValueError(stage)
 
 
 def command(run, program, data, file):
     words = [program, "train", "--quiet", "--threads", "1", "--data", data, "--results", str(file)]
-    for name in ("label", "network", "scheme", "rectifier", "rectification", "rate", "epochs", "seed", "decay",
-                 "decay_gamma"):
-        words += ["--" + name.replace("_", "-"), str(run[name])]
+    for name in ("label", "network", "scheme", "optimizer", "rectifier", "rectification", "rate", "epochs", "seed",
+                 "decay", "decay_gamma"):
+        if run["optimizer"] not in OWN_RATES or name not in ("rate", "decay", "decay_gamma"):
+            words += ["--" + name.replace("_", "-"), str(run[name])]
     for name in ("mixup", "cutout"):
         words += ["--" + name, str(run[name])] * (run[name] > 0)
     words += ["--last-gamma", str(run["last_gamma"])] * (run["last_gamma"] != 1)
@@ -199,34 +227,46 @@ def command(run, program, data, file):
     return words
 
 
+def data_of(run, arguments):
+    """The folder of the run's data set, or None where it was not given."""
+    return arguments.data_100 if run["network"].endswith("-100") else arguments.data
+
+
 def train(run, arguments):
-    words = command(run, arguments.program, arguments.data, arguments.file)
+    words = command(run, arguments.program, data_of(run, arguments), arguments.file)
     done = subprocess.run(words, text=True, capture_output=True, env={"OMP_NUM_THREADS": "1"})
     if done.returncode == 0:
         return done.stdout.strip()
     if "not finite" not in done.stderr:
         sys.exit(f"{' '.join(words)}\n{done.stderr}")
-    with open(arguments.file, "a") as file:  # a run that diverged is a result, too
-        file.write(json.dumps({**run, "accuracy": 0.0, "note": done.stderr.strip()}) + "\n")
+    append(arguments.file, {**run, "accuracy": 0.0, "note": done.stderr.strip()})  # that it diverged is a result, too
     return f"{run['scheme']} diverged"
 
 
 def main():
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--program", required=True)
     parser.add_argument("--data", required=True)
+    parser.add_argument("--data-100", help="folder of CIFAR-100, which stage 'more' wants")
     parser.add_argument("--file", type=pathlib.Path, default=pathlib.Path("docs/results/study.jsonl"))
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--plan", action="store_true", help="print the runs that are left and do not run them")
-    parser.add_argument("stages", nargs="*", default=["rates", "forms", "weights", "test", "parts"])
+    parser.add_argument("stages", nargs="*", metavar="stage", default=STAGES[:-1])
     arguments = parser.parse_args()
+    for stage in arguments.stages:
+        if stage not in STAGES:
+            near = difflib.get_close_matches(stage, STAGES, 1, 0)[0]
+            sys.exit(f"there is no stage '{stage}'; the nearest is '{near}' of {', '.join(STAGES)}")
     for stage in arguments.stages:
         while True:  # results may ask for further runs of the same stage
             results = Results(arguments.file)
             left = [run for run in runs_of(stage, results) if results.accuracy(run) is None]
-            print(f"{stage}: {len(left)} runs left", flush=True)
+            without = [run for run in left if data_of(run, arguments) is None]
+            left = [run for run in left if run not in without]
+            print(f"{stage}: {len(left)} runs left" + f", {len(without)} more with --data-100" * bool(without),
+                  flush=True)
             if arguments.plan:
-                print("\n".join(" ".join(command(run, arguments.program, arguments.data, arguments.file))
+                print("\n".join(" ".join(command(run, arguments.program, data_of(run, arguments), arguments.file))
                                 for run in left))
             if arguments.plan or not left:
                 break

@@ -5,10 +5,11 @@
 Usage: table.py <results.jsonl>
 """
 import collections
-import json
 import math
 import pathlib
 import sys
+
+from study import OWN_RATES, lines_of
 
 NAMES = {
     "fp32": ("fp32", "float", ""),
@@ -43,7 +44,8 @@ NAMES = {
 
 
 def moments(values):
-    """Mean and standard error over seeds, in per cent, the latter 0 for one; a run that diverged counts as chance."""
+    """Mean and standard error of the mean over seeds, in per cent, the latter 0 for one; a run that diverged counts as
+    chance."""
     values = [100 * (v or 0.1) for v in values]
     mean = sum(values) / len(values)
     return mean, math.sqrt(sum((v - mean) ** 2 for v in values) / max(len(values) - 1, 1) / len(values))
@@ -58,17 +60,25 @@ def accuracy(values):
     return f"{mean:.2f} +- {error:.2f}" + (f" ({len(values)} seeds)" if len(values) != 3 else "")
 
 
+Row = collections.namedtuple("Row", "scheme rectifier rectification rate last_gamma decay_gamma optimizer network "
+                             "epochs split")
+
+
 def rows(runs, label):
-    """Accuracies by scheme and what else differs. A run that two stages ask for has the label of the first alone, so
-    equal runs count whatever their label."""
+    """Accuracies by seed of each row. A run that two stages ask for has the label of the first alone, so equal runs
+    count whatever their label."""
     found, wanted = collections.defaultdict(dict), set()
     for r in runs:
-        key = (r["scheme"], r["rectifier"], r["rectification"], r["rate"], r.get("last_gamma", 1),
-               r.get("decay_gamma", 0))
-        found[key, r["network"], r["epochs"], r["split"]][r["seed"]] = r["accuracy"]
+        row = Row(r["scheme"], r["rectifier"], r["rectification"], r["rate"], r.get("last_gamma", 1),
+                  r.get("decay_gamma", 0), r.get("optimizer", "sgd"), r["network"], r["epochs"], r["split"])
+        found[row][r["seed"]] = r["accuracy"]
         if r["label"] == label:
-            wanted.add((key, r["network"], r["epochs"], r["split"]))
-    return {full[0]: seeds for full, seeds in found.items() if full in wanted}
+            wanted.add(row)
+    return {row: seeds for row, seeds in found.items() if row in wanted}
+
+
+def rectifier_of(row):
+    return "" if row.rectifier == "none" else f"{row.rectifier} {row.rectification:g}" + begins(row.last_gamma)
 
 
 def tier_1(runs):
@@ -76,10 +86,47 @@ def tier_1(runs):
     print("| gradients | bits into dX / dW | levels | rectifier | rate | test accuracy, % |")
     print("|---" * 6 + "|")
     for scheme, (name, bits, levels) in NAMES.items():
-        for key, seeds in sorted(((k, v) for k, v in found.items() if k[0] == scheme),
-                                 key=lambda row: (row[0][1] != "none", row[0])):
-            rectifier = "" if key[1] == "none" else f"{key[1]} {key[2]:g}" + begins(key[4])
-            print(f"| {name} | {bits} | {levels} | {rectifier} | {key[3]:g} | {accuracy(list(seeds.values()))} |")
+        for row, seeds in sorted(((r, v) for r, v in found.items() if r.scheme == scheme),
+                                 key=lambda item: (item[0].rectifier != "none", item[0])):
+            print(f"| {name} | {bits} | {levels} | {rectifier_of(row)} | {row.rate:g} "
+                  f"| {accuracy(list(seeds.values()))} |")
+
+
+def gaps(runs):
+    """What each row is below fp32, and what a rectifier makes of it, with standard errors. Of several plain or
+    rectified rows of a scheme those count that have most seeds."""
+    best = {}
+    for row, seeds in sorted(rows(runs, "test").items(), key=lambda item: len(item[1])):
+        best[row.scheme, row.rectifier != "none"] = list(seeds.values())
+    if ("fp32", False) not in best:
+        return
+
+    def minus(a, b):
+        (mean, error), (other, others) = moments(a), moments(b)
+        return mean - other, math.hypot(error, others)
+
+    def text(difference, a, b):
+        value, error = difference
+        enough = min(len(a), len(b)) > 1
+        return f"{value:+.2f} +- {error:.2f}" if enough else f"{value:+.2f}"
+
+    print("\n| gradients | bits into dX / dW | less fp32 | rectified less plain | beyond two standard errors "
+          "| share of the gap |\n" + "|---" * 6 + "|")
+    for scheme, (name, bits, _) in NAMES.items():
+        if scheme == "fp32" or (scheme, False) not in best:
+            continue
+        plain, fp32 = best[scheme, False], best["fp32", False]
+        gap = minus(plain, fp32)
+        cells = [name, bits, text(gap, plain, fp32), "", "", ""]
+        if (scheme, True) in best:
+            rectified = best[scheme, True]
+            gain = minus(rectified, plain)
+            cells[3] = text(gain, rectified, plain)
+            if min(len(plain), len(rectified)) > 1:
+                cells[4] = "yes" if abs(gain[0]) > 2 * gain[1] else "no"
+                if cells[4] == "yes" and gap[0] < -2 * gap[1]:
+                    cells[5] = f"{-100 * gain[0] / gap[0]:.0f} %"
+        print("| " + " | ".join(cells) + " |")
 
 
 def begins(last_gamma):
@@ -91,19 +138,24 @@ def others(runs, label, title):
     if not found:
         return
     print(f"\n| {title} | bits into dX / dW | change | accuracy, % |\n|---|---|---|---|")
-    for (scheme, rectifier, weight, rate, last_gamma, decay), seeds in found.items():
-        name, bits, _ = NAMES[scheme]
-        change = [f"rate {rate:g}"] + [f"{rectifier} {weight:g}"] * (rectifier != "none") \
-            + [f"decay of gamma {decay:g}"] * bool(decay)
-        print(f"| {name} | {bits} | {', '.join(change)}{begins(last_gamma)} | {accuracy(list(seeds.values()))} |")
+    for row, seeds in found.items():
+        name, bits, _ = NAMES[row.scheme]
+        change = [f"{row.network}, {row.epochs} epochs"] * (label == "more") \
+            + [f"rate {row.rate:g}"] * (row.optimizer not in OWN_RATES) \
+            + [f"optimizer {row.optimizer}"] * (row.optimizer != "sgd") \
+            + [f"{row.rectifier} {row.rectification:g}"] * (row.rectifier != "none") \
+            + [f"decay of gamma {row.decay_gamma:g}"] * bool(row.decay_gamma)
+        print(f"| {name} | {bits} | {', '.join(change)}{begins(row.last_gamma)} | {accuracy(list(seeds.values()))} |")
 
 
 def main(path):
-    runs = [json.loads(line) for line in pathlib.Path(path).read_text().splitlines()]
+    runs = list(lines_of(pathlib.Path(path)))
     tier_1(runs)
+    gaps(runs)
     others(runs, "parts", "other grids, test set")
     others(runs, "ablation", "ablations, test set")
     others(runs, "decades", "weights over decades, held-out images")
+    others(runs, "more", "longer and larger, test set")
     for label in ("rates", "forms", "weights"):
         others(runs, label, f"tuning ({label}), held-out images")
 

@@ -4,9 +4,13 @@
 
 Usage: command_line.py <fqt, with lenet5 in w8a8g4>
 """
+import gzip
 import json
 import os
 import pathlib
+import resource
+import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -15,6 +19,14 @@ PROGRAM = str(pathlib.Path(sys.argv[1]).resolve())
 TRAIN = ["train", "--data", "generated-grey", "--network", "lenet5", "--train-images", "600", "--rate", "0.05",
          "--batch", "32", "--quiet"]
 failures = []
+
+
+def with_option(name, value):
+    """TRAIN with another value of an option that it has."""
+    at = TRAIN.index(name)
+    return TRAIN[:at] + [name, value] + TRAIN[at + 2:]
+
+
 
 
 def run(*arguments, **options):
@@ -71,13 +83,42 @@ os.remove("cut/report.html")
 again = run(*TRAIN, "--epochs", "2", "--run", "cut", "--resume")
 expect(again.returncode == 0 and os.path.exists("cut/report.html"), f"a finished run can be resumed: {again.stderr}")
 
+# A disk that is full when the second epoch is logged: a limit on the size of files, which the log alone reaches.
+full = run(*TRAIN, "--epochs", "2", "--run", "disk")
+expect(full.returncode == 0, "a third run ends well")
+kept = pathlib.Path("disk/log.jsonl").read_text().splitlines(True)[:3]
+header = {**json.loads(kept[0]), "command": "x" * (4 << 20)}
+pathlib.Path("disk/log.jsonl").write_text(json.dumps(header, separators=(",", ":")) + "\n" + "".join(kept[1:]))
+limit = os.path.getsize("disk/log.jsonl") + 100
+
+
+def limit_files():
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+
+full = run(*TRAIN, "--epochs", "2", "--run", "disk", "--resume", preexec_fn=limit_files)
+expect(full.returncode == 1 and "disk/log.jsonl" in full.stderr and "space" in full.stderr, f"full: {full.stderr}")
+full = run(*TRAIN, "--epochs", "2", "--run", "disk", "--resume")
+expect(full.returncode == 0, f"a run that a full disk has stopped resumes: {full.stderr}")
+expect(lines_of("disk/log.jsonl")[-1]["accuracy"] == result["accuracy"], "and ends as if there had been space")
+
 killed = subprocess.Popen([PROGRAM, *TRAIN, "--epochs", "16", "--run", "killed"], stdout=subprocess.DEVNULL)
 while not os.path.exists("killed/checkpoint.fqt") and killed.poll() is None:
     pass
 killed.kill()
 killed.wait()
-resumed = run(*TRAIN, "--epochs", "16", "--run", "killed", "--resume")
+pathlib.Path("resumed.jsonl").write_text('{"label": "a line that was cut sho')
+resumed = run(*TRAIN, "--epochs", "16", "--run", "killed", "--resume", "--results", "resumed.jsonl", "--label",
+              os.fsdecode(b"\xff"))
 expect(resumed.returncode == 0, f"a killed run resumes: {resumed.stderr}")
+cut_line, line = pathlib.Path("resumed.jsonl").read_text().splitlines()
+line, log = json.loads(line), lines_of("killed/log.jsonl")
+expect(cut_line.endswith("sho"), "a line that was cut short stays by itself")
+expect([e["epoch"] for e in line["curve"]] == list(range(1, 17)), "the curve has the epochs before, too")
+seconds = {e["epoch"]: e["seconds"] for e in log if e["kind"] == "epoch"}
+expect(line["seconds"] == log[-1]["seconds"] > 0.9 * sum(seconds.values()), "the seconds are those of the whole run")
+expect("--resume" not in line["command"] and "--network lenet5" in line["command"], "the command reproduces the run")
 straight = run(*TRAIN, "--epochs", "16", "--run", "straight")
 expect(straight.returncode == 0, "a run of 16 epochs ends well")
 epochs = {line["epoch"]: line for line in without_times(lines_of("killed/log.jsonl")) if line["kind"] == "epoch"}
@@ -91,11 +132,64 @@ refuses(["has a run already", "--resume"], *TRAIN, "--run", "whole")
 refuses(["nothing to resume"], *TRAIN, "--run", "none", "--resume")
 refuses(["epochs = 2", "go on with 3"], *TRAIN, "--epochs", "3", "--run", "whole", "--resume")
 refuses(["seed"], *TRAIN, "--epochs", "2", "--seed", "2", "--run", "whole", "--resume")
+refuses(["optimizer = sgd", "sgd16"], *TRAIN, "--epochs", "2", "--optimizer", "sgd16", "--run", "whole", "--resume")
+refuses(["training set = 600 images", "550 images"], *with_option("--train-images", "550"), "--epochs", "2", "--run",
+        "whole", "--resume")
+refuses(["tested on"], *TRAIN, "--held-out", "50", "--epochs", "2", "--run", "whole", "--resume")
+held = run(*TRAIN, "--epochs", "1", "--held-out", "50", "--run", "held")
+expect(held.returncode == 0, f"a run on held-out images ends well: {held.stderr}")
+refuses(["held-out set = 50 images", "40 images"], *TRAIN, "--epochs", "1", "--held-out", "40", "--run", "held",
+        "--resume")
+
+# Other optimizers.
+for optimizer, options in (("sgd16", TRAIN), ("niti", [w for w in TRAIN if w not in ("--rate", "0.05")])):
+    other = run(*options, "--epochs", "2", "--optimizer", optimizer, "--results", "others.jsonl")
+    expect(other.returncode == 0, f"{optimizer} trains: {other.stderr}")
+    expect(lines_of("others.jsonl")[-1]["optimizer"] == optimizer, f"the result names {optimizer}")
+    expect(lines_of("others.jsonl")[-1]["accuracy"] > 0.2, f"{optimizer} learns")
+refuses(["optimizer called 'adam'", "'sgd'"], *TRAIN, "--optimizer", "adam")
+refuses(["--rate", "rates of its own"], *TRAIN, "--optimizer", "niti")
+
+
+# A folder of MNIST's files, and with some of them missing.
+def write_idx(name, dims, values):
+    with gzip.open(f"mnist/{name}.gz", "wb") as file:
+        file.write(struct.pack(">HBB", 0, 8, len(dims)) + struct.pack(f">{len(dims)}I", *dims) + bytes(values))
+
+
+os.makedirs("mnist")
+for name, images in (("train", 64), ("t10k", 32)):
+    write_idx(f"{name}-images-idx3-ubyte", (images, 28, 28), [n % 10 * 25 for n in range(images) for _ in range(784)])
+    write_idx(f"{name}-labels-idx1-ubyte", (images,), [n % 10 for n in range(images)])
+MNIST = ["train", "--data", "mnist", "--network", "lenet5", "--epochs", "1", "--quiet"]
+digits = run(*MNIST, "--batch", "32", "--run", "digits")
+expect(digits.returncode == 0, f"a folder of MNIST's files is read: {digits.stderr}")
+expect(lines_of("digits/log.jsonl")[0]["classes"] == [str(n) for n in range(10)], "its classes are digits")
+os.remove("mnist/t10k-labels-idx1-ubyte.gz")
+refuses(["t10k-labels-idx1-ubyte", "missing"], *MNIST)
+os.makedirs("cifar")
+pathlib.Path("cifar/data_batch_2.bin").write_bytes(b"")
+refuses(["cifar", "data_batch_1.bin"], "train", "--data", "cifar", "--network", "lenet5")
+os.makedirs("pictures/train")
+refuses(["pictures/"], "train", "--data", "pictures", "--network", "lenet5")
 refuses(["no network is called 'lenet'", "'lenet5'"], "train", "--data", "generated", "--network", "lenet")
 refuses(["scheme called 'w8a8g3'", "'w8a8g4'"], *TRAIN, "--scheme", "w8a8g3")
 refuses(["'gain_cest'", "'gain_crest'"], *TRAIN, "--rectifier", "gain_cest")
 refuses(["without its weight"], *TRAIN, "--rectifier", "gain_crest")
 refuses(["without a --rectifier"], *TRAIN, "--rectification", "0.1")
+refuses(["no layer", "rectifier"], *TRAIN, "--rectifier", "gain_crest", "--rectification", "0.1")
+refuses(["'-1' is not a whole number"], *TRAIN, "--seed", "-1")
+refuses(["empty name"], *TRAIN, "--run", "")
+refuses(["--nesterov", "--momentum"], *TRAIN, "--nesterov", "--momentum", "0")
+refuses(["--label", "--results"], *TRAIN, "--label", "mine")
+refuses(["'--netwrok'", "'--network'"], *TRAIN, "--netwrok", "lenet5")
+refuses(["'trian'", "'train'"], "trian", "--data", "generated-grey")
+refuses(["no folder generatd", "'generated'"], "train", "--data", "generatd", "--network", "lenet5")
+for place in ("nowhere/results.jsonl", "."):
+    refuses([f"results file {place}", "directory"], *TRAIN, "--epochs", "1000000", "--results", place)
+big = run(*with_option("--batch", "1000000"),
+          preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30)))
+expect(big.returncode == 1 and "--batch" in big.stderr, f"a batch beyond memory is refused: {big.stderr}")
 refuses(["'0' is not a number from 1"], *TRAIN, "--epochs", "0")
 refuses(["'cos'", "'cosine'"], *TRAIN, "--schedule", "cos")
 refuses(["--no-flip"], *TRAIN, "--flip", "--no-flip")

@@ -5,7 +5,10 @@ best of what it was tuned with, and a study that is stopped goes on with what is
 
 Usage: study.py <examples/study>
 """
+import contextlib
+import io
 import itertools
+import math
 import pathlib
 import sys
 import tempfile
@@ -13,6 +16,7 @@ import tempfile
 sys.dont_write_bytecode = True
 sys.path.insert(0, sys.argv[1])
 import study  # noqa: E402
+import table  # noqa: E402
 
 BEST = {"fp32": 1.6, "tensor2": 0.025, "luq2": 0.05}  # others: 0.2
 BRANCHES_HELP = {"tensor2", "w8a8g2"}
@@ -36,9 +40,8 @@ def run_stages(file, stages, at_most=10**6):
             left = left[: at_most - len(done)]
             if not left:
                 break
-            with open(file, "a") as out:
-                for run in left:
-                    out.write(study.json.dumps({**run, "accuracy": accuracy(run)}) + "\n")
+            for run in left:
+                study.append(file, {**run, "accuracy": accuracy(run)})
             done += left
     return done
 
@@ -57,6 +60,9 @@ with tempfile.TemporaryDirectory() as folder:
         rates = sorted(r[0]["rate"] for r in study.rate_runs(results, "rates", scheme, study.RATES))
         best = rates.index(study.best_rate(results, scheme))
         assert 0 < best < len(rates) - 1, f"{scheme}: the best rate is at an end of {rates}"
+    with open(file, "a") as out:
+        out.write('{"scheme": "fp32", "accu')  # a disk was full
+    assert study.Results(file).runs.keys() == results.runs.keys()
     assert study.best_form(results)[0] == "gain_crest"
     for scheme in study.ROWS:
         run = study.rectified(results, "test", scheme)
@@ -74,4 +80,26 @@ with tempfile.TemporaryDirectory() as folder:
     assert {run["rectifier"] for run in decades} == {"gain_crest"} and len(decades) == len(study.DECADES)
     assert all(run["split"] == "held out" for run in decades)
     assert all(run["split"] == "test" for run in first + rest if run not in tuned + decades)
+    run_stages(file, ["more"])
+
+    # The command of a run says what the run is, and leaves out what its optimizer does not take.
+    by_scheme = {run["scheme"]: study.command(run, "fqt", "data", file) for run in first + rest
+                 if run["label"] == "parts"}
+    assert by_scheme["ui8"][by_scheme["ui8"].index("--optimizer") + 1] == "deviating"
+    assert "--rate" in by_scheme["ui8"] and "--rate" not in by_scheme["niti"]
+
+    # Tables: every scheme with a name, means and standard errors, no run that another row hides.
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        table.main(file)
+    text = printed.getvalue()
+    for scheme in study.PLAIN_ROWS + study.ROWS + list(study.PARTS):
+        assert f"| {table.NAMES[scheme][0]} |" in text, scheme
+    more = {(run["network"], run["epochs"]) for run in study.Results(file).runs.values() if run["label"] == "more"}
+    assert len(more) == len(study.LONG_RUNS) and all(f"| {n}, {e} epochs, " in text for n, e in more)
+    assert table.moments([0.5, 0.6, 0.7]) == (60.0, math.sqrt(100 / 3))
+    assert table.accuracy([0.5]) == "50.00 (1 seed)" and table.accuracy([0.5, 0.5, None]) == "36.67 +- 13.33"
+    line = next(line for line in text.splitlines() if line.startswith("| linear, a grid a tensor | 2 | +"))
+    # All seeds are equal here: 0.9 for the rectified row, 0.7 for the plain one, 0.7 for fp32.
+    assert line.split("|")[4:6] == [" +20.00 +- 0.00 ", " yes "], line
 print("the plan is in order")
