@@ -53,8 +53,8 @@ static_assert(fqt::quantizer<square_root>);
 // ---- a rectifier ----
 
 /// Pulls every gain towards one from both sides: half the mean of (gamma / sigma - 1)^2.
-struct unit_gains {
-    static constexpr const char* name = "unit_gains";
+struct gains_near_one {
+    static constexpr const char* name = "gains_near_one";
     static float penalty(const fqt::normalization& n, std::span<float> by_gamma, std::span<float> by_sigma) {
         double loss = 0;
         const auto channels = static_cast<double>(n.channels());
@@ -67,7 +67,7 @@ struct unit_gains {
         return static_cast<float>(loss / (2 * channels));
     }
 };
-static_assert(fqt::rectifier<unit_gains>);
+static_assert(fqt::rectifier<gains_near_one>);
 
 // ---- a layer ----
 
@@ -92,7 +92,7 @@ inline constexpr fqt::scheme mine{
 };
 
 template <int Channels, int Stride = 1>
-constexpr auto conv_bn = conv<Channels, fqt::window{.kernel = 3, .stride = Stride}> | batch_norm<unit_gains>;
+constexpr auto conv_bn = conv<Channels, fqt::window{.kernel = 3, .stride = Stride}> | batch_norm<gains_near_one>;
 template <int Channels, int Stride = 1>
 constexpr auto block = residual(conv_bn<Channels, Stride> | leaky | conv_bn<Channels>, pad_shortcut<Channels, Stride>)
     | leaky;
@@ -105,7 +105,7 @@ int main() try {
         fqt::check_rounding<dithered>(),
         fqt::check_quantizer<power_of_two<4, dithered>>(),
         fqt::check_quantizer<square_root>(),
-        fqt::check_rectifier<unit_gains>(16),
+        fqt::check_rectifier<gains_near_one>(16),
         fqt::check_layer<leaky, fqt::shape{16, 6, 6}>(),
     };
     for (const fqt::check_result& check : checks) {

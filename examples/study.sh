@@ -4,18 +4,25 @@
 # bits on several grids, with and without rectified batch normalization. A day on two cores; what the results file has
 # already is not run again, so it can be stopped and called anew at any time.
 #
-#   examples/study.sh DIR [--jobs N] [--plan] [stage ...]
+#   examples/study.sh DIR [--file FILE] [--data-100 DIR] [--jobs N] [--plan] [stage ...]
 #
-# DIR     the folder of CIFAR-10's binary files
-# stage   rates, forms, weights, test or parts (examples/study/study.py --help); all of them unless given
+# DIR         the folder of CIFAR-10's binary files
+# --file      the results file, docs/results/study.jsonl unless given; another one measures everything anew
+# --data-100  the folder of CIFAR-100's, for stage more
+# stage       rates, forms, weights, test, parts or more (examples/study/study.py --help); all but more unless given
 #
 # On Debian, packages that are missing are installed first. The build is kept in build/study.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-if [ $# = 0 ] || [ "$1" = --help ] || [ "$1" = -h ]; then sed -n '3,14s/^# \?//p' "$0"; exit 0; fi
+if [ $# = 0 ] || [ "$1" = --help ] || [ "$1" = -h ]; then sed -n '3,16s/^# \?//p' "$0"; exit 0; fi
 data=$1
 shift
+file=docs/results/study.jsonl
+words=("$@")
+for ((i = 0; i + 1 < $#; i++)); do
+    if [ "${words[i]}" = --file ]; then file=${words[i + 1]}; fi
+done
 
 . tests/packages.sh
 . examples/build.sh
@@ -27,5 +34,5 @@ mkdir -p docs/results
 build_example fqt "half an hour or so: some fifty networks, each compiled whole"
 
 python3 examples/study/study.py --program $build/examples/fqt --data "$data" "$@"
-python3 examples/study/table.py docs/results/study.jsonl
-python3 examples/study/plot.py docs/results/study.jsonl docs/results/study.svg
+python3 examples/study/table.py "$file"
+python3 examples/study/plot.py "$file" "${file%.jsonl}.svg"

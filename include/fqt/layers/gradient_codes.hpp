@@ -28,8 +28,8 @@ struct gradient_codes {
     /// Floats that the range rule keeps between steps.
     static constexpr int memory_size = range::memory * (by_channel ? padded(Shape.channels) : 1);
     static_assert(!by_channel || (is_linear<Q> && std::same_as<grid_type, grid>),
-                  "fqt: scheme.weight_gradient is per channel, so it must have a linear grid without a zero point; use "
-                  "per_sample or per_tensor");
+                  "fqt: scheme.weight_gradient is per channel, so it must have a linear grid without a zero point, "
+                  "fqt::grid; use per_sample or per_tensor");
     static_assert(!by_sample || range::memory == 0,
                   "fqt: scheme.input_gradient or scheme.weight_gradient is per sample, and its range rule remembers, "
                   "but samples come and go; use per_tensor");
