@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Zero points of channels, which do not factor out of a weight gradient.
-// expect: fqt: scheme.weight_gradient is per channel, so it must have a linear grid without a zero point, fqt::grid; use
+// expect: fqt: scheme.weight_gradient is per channel, so it must have a linear grid without a zero point, fqt::grid;
 #include <fqt/network/network.hpp>
 #include <fqt/quant/asymmetric.hpp>
 
