@@ -208,8 +208,9 @@ public:
                       || (greatest_integer(true) <= greatest_of_two_bytes
                           && greatest_integer(false) <= greatest_of_two_bytes),
                   "fqt: a linear quantizer's integers are beyond 32639, the most of two signed bytes");
-    static_assert(!linear || requires(grid_type g) { g.step; },
-                  "fqt: a quantizer says linear = true, and its grid has no step; let fit return fqt::grid");
+    static_assert(
+        !linear || requires(grid_type g) { g.step; },
+        "fqt: a quantizer says linear = true, and its grid has no step; let fit return fqt::grid");
     static_assert(range_rule<range>, "fqt: a quantizer's range is not a range rule");
 };
 
