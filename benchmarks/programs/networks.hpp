@@ -42,6 +42,7 @@ inline constexpr auto vgg =
 namespace schemes {
 
 using fqt::fp32, fqt::w8a8, fqt::w8a8g8, fqt::w8a8g4, fqt::w8a8g2;
+inline constexpr auto w8a8_blocks2 = fqt::w8a8_blocks<2>;
 
 /// w8a8g4 without random numbers: what they cost is the difference.
 inline constexpr fqt::scheme<fqt::symmetric<8, fqt::nearest, fqt::per_channel>, fqt::symmetric<8>,

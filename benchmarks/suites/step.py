@@ -42,7 +42,7 @@ def run(bench):
     bench.start("step", "training: forward, loss, backward, SGD with momentum; rectified, all quantization on")
     steps, rounds = (5, 1) if bench.quick else (10, 5)
     for threads in thread_counts():
-        schemes = ("fp32", "w8a8", "w8a8g8", "w8a8g4", "w8a8g2", "w8a8g4nearest")
+        schemes = ("fp32", "w8a8", "w8a8g8", "w8a8g4", "w8a8g2", "w8a8_blocks2", "w8a8g4nearest")
         reports = compare(bench, "ResNet-20", runs_of(bench, "resnet20", schemes, "train", threads, steps), threads,
                           rounds)
         roofline(bench, reports["fqt w8a8g4"], threads)
