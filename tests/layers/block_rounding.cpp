@@ -97,6 +97,46 @@ TEST_CASE("MXFP4 along channels: 16 of them, with the exponent of the largest le
     }
 }
 
+namespace {
+/// A format of the OCP standards: bits behind the first, the exponents of its least normal and of its greatest number.
+struct standard_format {
+    int mantissa, least, greatest;
+    double most;
+
+    /// x to the nearest of them, ties to even, times the block's scale; what is beyond the last one becomes it.
+    double nearest(double x, double block) const {
+        const double scale = std::exp2(std::floor(std::log2(block)) - greatest), v = std::abs(x) / scale;
+        if (v == 0) return 0;
+        const double quantum = std::exp2(std::max(std::floor(std::log2(v)), double(least)) - mantissa);
+        return std::copysign(std::min(most, std::nearbyint(v / quantum) * quantum) * scale, x);
+    }
+};
+
+template <class Q>
+int wrong_values(const standard_format& format) {
+    const auto x = images();
+    const auto got = rounded<Q, block_axis::pixels>(x, {});
+    int wrong = 0;
+    for (int n = 0; n < 2; ++n)
+        for (int c = 0; c < dims.channels; ++c)
+            for (int p = 0; p < dims.pixels(); ++p) {
+                const double most = largest(x, n, [&](int d, int q) { return c == d && p / 32 == q / 32; });
+                const double expected = most > 0 ? format.nearest(double{at(x, n, c, p)}, most) : 0;
+                wrong += double{got[twin::at((n * dims.pixels() + p) * dims.channels + c)]} != expected;
+            }
+    return wrong;
+}
+} // namespace
+
+TEST_CASE("the formats of the microscaling standard have its values") {
+    CHECK(wrong_values<fqt::mxfp8_e4m3<>>({3, -6, 8, 448}) == 0);
+    CHECK(wrong_values<fqt::mxfp8_e5m2<>>({2, -14, 15, 57344}) == 0);
+    CHECK(wrong_values<fqt::mxfp6_e2m3<>>({3, 0, 2, 7.5}) == 0);
+    CHECK(wrong_values<fqt::mxfp6_e3m2<>>({2, -2, 4, 28}) == 0);
+    CHECK(wrong_values<fqt::mxfp4<>>({1, 0, 2, 6}) == 0);
+    CHECK(wrong_values<fqt::mxfp6_e3m2<>>({3, 0, 2, 7.5}) > 0); // it tells them apart
+}
+
 TEST_CASE("NVFP4: a scale of e4m3 times one of the tensor, which maps the largest block to 448") {
     using format = fqt::nvfp4<>;
     const auto x = images();

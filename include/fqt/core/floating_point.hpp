@@ -40,7 +40,7 @@ inline double product(double a, double b) {
     return p;
 }
 
-/// True where this thread rounds to nearest and keeps subnormal numbers.
+/// True where this thread rounds to nearest and, as far as x86 says so, keeps subnormal numbers.
 inline bool floating_point_is_default() {
 #if defined(__SSE2__)
     // MXCSR: bits 13-14 rounding, bit 15 flush to zero, bit 6 subnormals are zero.
