@@ -82,7 +82,8 @@ void check_same(const program::run_header& before, const program::run_header& no
     check("scheme", before.scheme, now.scheme);
     check("optimizer", before.optimizer, now.optimizer);
     check("rectifier", before.rectifier, now.rectifier);
-    check("rectification", std::to_string(before.rectification), std::to_string(now.rectification));
+    check("rectification", program::detail::written(before.rectification).dump(),
+          program::detail::written(now.rectification).dump());
     check("seed", std::to_string(before.seed), std::to_string(now.seed));
     check("what it is tested on", before.held_out, now.held_out);
     check("augmentation", before.augmentation, now.augmentation);
@@ -112,35 +113,35 @@ void open_folder(const settings& s) {
 
 // ---- one line for each run, for studies of many ----
 
-/// A file of results, which several runs may append to at once.
+/// A file of results, which several runs may append to at once, and which may be replaced while one trains.
 class results_file {
     std::string path_;
-    std::FILE* file_{};
 
     [[noreturn]] void refuse() const {
         fqt::fail("the results file %s cannot be written (%s); free space on its disk, or choose another path",
                   path_.c_str(), std::strerror(errno));
     }
+    std::FILE* opened() const {
+        std::FILE* file = std::fopen(path_.c_str(), "a+b");
+        if (!file) refuse();
+        return file;
+    }
 
 public:
     /// Errors: a path that cannot be written to.
-    explicit results_file(const std::string& path) : path_(path), file_(std::fopen(path.c_str(), "a+b")) {
-        if (!file_) refuse();
-        std::setvbuf(file_, nullptr, _IOFBF, 1 << 16); // a line in one write, which "a" puts behind those of others
-    }
-    results_file(const results_file&) = delete;
-    results_file& operator=(const results_file&) = delete;
-    ~results_file() { std::fclose(file_); }
+    explicit results_file(const std::string& path) : path_(path) { std::fclose(opened()); }
 
-    /// Appends a line in one write; begins a line of its own where the last one was cut short. Errors: a full disk.
-    void append(const json& line) {
+    /// Appends a line, behind what other runs have appended, and on a line of its own where the last one was cut short.
+    /// Errors: a full disk.
+    void append(const json& line) const {
         std::string text = line.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
-        const bool cut = std::fseek(file_, -1, SEEK_END) == 0 && std::fgetc(file_) != '\n';
-        if (cut) text.insert(0, "\n");
-        std::fseek(file_, 0, SEEK_END);
+        std::FILE* file = opened();
+        if (std::fseek(file, -1, SEEK_END) == 0 && std::fgetc(file) != '\n') text.insert(0, "\n");
+        std::fseek(file, 0, SEEK_END);
+        std::setvbuf(file, nullptr, _IOFBF, text.size()); // one write, which no other comes between
         errno = 0;
-        const std::size_t written = std::fwrite(text.data(), 1, text.size(), file_);
-        if (written != text.size() || std::fflush(file_) != 0) refuse();
+        const bool written = std::fwrite(text.data(), 1, text.size(), file) == text.size();
+        if (std::fclose(file) != 0 || !written) refuse();
     }
 };
 
@@ -210,8 +211,6 @@ void train(const settings& s, const std::string& results, const std::string& lab
                   data.train.image.channels, data.train.image.height, data.train.image.width, data.train.classes);
     program::run_header header = header_of(s, e, data, command);
     std::vector<program::epoch_line> epochs; // of the whole run, also of what it continues
-    std::optional<results_file> results_to;
-    if (!results.empty()) results_to.emplace(results);
     std::optional<program::log_writer> log;
     if (!s.run.empty()) {
         open_folder(s);
@@ -223,6 +222,8 @@ void train(const settings& s, const std::string& results, const std::string& lab
         }
         log.emplace(s.log());
     }
+    std::optional<results_file> results_to;
+    if (!results.empty()) results_to.emplace(results);
     double seconds_before = 0;
     program::listener listener;
     listener.on_start = [&](const program::run_header& known) {
@@ -240,8 +241,14 @@ void train(const settings& s, const std::string& results, const std::string& lab
     listener.on_steps = [&](const program::steps_line& line) {
         if (log) log->write(line);
     };
-    if (!s.quiet) e.summarize(s, stderr);
-    program::outcome o = e.train(s, data, listener);
+    program::outcome o = [&] {
+        try {
+            if (!s.quiet) e.summarize(s, stderr);
+            return e.train(s, data, listener);
+        } catch (const std::bad_alloc&) {
+            fqt::fail("there is not memory enough for batches of %d images; choose a smaller --batch", s.batch);
+        }
+    }();
     o.result.seconds += seconds_before;
     std::printf("%s %s, rectifier %s: %.2f %% of %d %s images\n", s.network.c_str(), s.scheme.c_str(),
                 s.rectifier.c_str(), 100 * o.result.accuracy, data.test.size(), s.held_out > 0 ? "held-out" : "test");
@@ -377,16 +384,22 @@ std::string quoted(int argc, char** argv) {
 
 /// What a word that no option or subcommand takes was perhaps meant to be.
 void print_nearest(const CLI::App& app) {
-    std::vector<std::string> subcommands, options;
-    for (const CLI::App* sub : app.get_subcommands({})) subcommands.push_back(sub->get_name());
-    for (const CLI::App* sub : app.get_subcommands())
-        for (const CLI::Option* option : sub->get_options()) options.push_back(option->get_name());
-    for (const std::string& word : app.remaining(true)) {
-        const auto& known = word.starts_with("-") ? options : subcommands;
-        if (!known.empty())
-            std::fprintf(stderr, "'%s' is not known; the nearest are %s\n", word.c_str(),
-                         program::nearest(word, known).c_str());
+    const auto names_of = [](const auto& list) {
+        std::vector<std::string> names;
+        for (const auto* of : list) names.push_back(of->get_name());
+        return names;
+    };
+    const auto print = [](const std::string& word, const std::vector<std::string>& known) {
+        std::fprintf(stderr, "'%s' is not known; the nearest are %s\n", word.c_str(),
+                     program::nearest(word, known).c_str());
+    };
+    const std::vector<std::string> words = app.remaining(true);
+    if (app.get_subcommands().empty()) {
+        if (!words.empty()) print(words.front(), names_of(app.get_subcommands({})));
+        return;
     }
+    for (const std::string& word : words) // others are values of options
+        if (word.starts_with("-")) print(word, names_of(app.get_subcommands().front()->get_options()));
 }
 
 } // namespace
@@ -423,8 +436,6 @@ int main(int argc, char** argv) try {
         const int code = app.exit(e);
         if (code != 0) print_nearest(app);
         return code;
-    } catch (const std::bad_alloc&) {
-        fqt::fail("there is not memory enough for batches of %d images; choose a smaller --batch", s.batch);
     }
     return 0;
 } catch (const std::exception& e) {

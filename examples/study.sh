@@ -19,9 +19,14 @@ if [ $# = 0 ] || [ "$1" = --help ] || [ "$1" = -h ]; then sed -n '3,16s/^# \?//p
 data=$1
 shift
 file=docs/results/study.jsonl
-words=("$@")
-for ((i = 0; i + 1 < $#; i++)); do
-    if [ "${words[i]}" = --file ]; then file=${words[i + 1]}; fi
+plan=no
+words=("$@" "")
+for ((i = 0; i < $#; i++)); do
+    case "${words[i]}" in
+        --file) file=${words[i + 1]} ;;
+        --file=*) file=${words[i]#--file=} ;;
+        --plan) plan=yes ;;
+    esac
 done
 
 . tests/packages.sh
@@ -34,5 +39,6 @@ mkdir -p docs/results
 build_example fqt "half an hour or so: some fifty networks, each compiled whole"
 
 python3 examples/study/study.py --program $build/examples/fqt --data "$data" "$@"
+if [ $plan = yes ]; then exit; fi
 python3 examples/study/table.py "$file"
 python3 examples/study/plot.py "$file" "${file%.jsonl}.svg"

@@ -182,15 +182,25 @@ void summarize(const settings& s, std::FILE* to) {
     fqt::summary(net, to);
 }
 
+template <class Optimizer>
+concept has_own_rates = requires {
+    requires Optimizer::own_rates;
+};
+
 template <const auto& Spec, const auto& Scheme, class Optimizer>
 entry entry_of(const char* network, const char* scheme, const char* optimizer) {
     using type = fqt::network<Spec, Scheme>;
-    return {network, scheme, optimizer, requires {requires Optimizer::own_rates;
-}
-, type::input, type::output.size(), type::parameters, type::macs,
-    [](int batch, int threads) { return type::arena_bytes(batch, threads); }, train<Spec, Scheme, Optimizer>,
-    summarize<Spec, Scheme>
-}; // namespace program
+    return {network,
+            scheme,
+            optimizer,
+            has_own_rates<Optimizer>,
+            type::input,
+            type::output.size(),
+            type::parameters,
+            type::macs,
+            [](int batch, int threads) { return type::arena_bytes(batch, threads); },
+            train<Spec, Scheme, Optimizer>,
+            summarize<Spec, Scheme>};
 }
 
 } // namespace program

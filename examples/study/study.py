@@ -57,9 +57,9 @@ BRANCHES = {"rectifier": "bounded_branches", "rectification": 1.0, "last_gamma":
 BRANCH_RATE_FACTORS = [1, 2, 4]
 
 # What tells one run from another, with what it is where a run does not say.
-SETTINGS = {"network": NETWORK, "scheme": "", "optimizer": "sgd", "rectifier": "none", "rectification": 0.0, "rate": 0.1,
-            "epochs": TEST_EPOCHS, "seed": 1, "split": "test", "decay": 5e-4, "decay_gamma": 0.0, "last_gamma": 1.0,
-            "mixup": 0.0, "cutout": 0}
+SETTINGS = {"network": NETWORK, "scheme": "", "optimizer": "sgd", "rectifier": "none", "rectification": 0.0,
+            "rate": 0.1, "epochs": TEST_EPOCHS, "seed": 1, "split": "test", "decay": 5e-4, "decay_gamma": 0.0,
+            "last_gamma": 1.0, "mixup": 0.0, "cutout": 0}
 
 
 def key(run):
@@ -72,7 +72,7 @@ def run_of(label, scheme, **changes):
 
 def lines_of(path):
     """The runs of a file of results, without lines that a full disk has cut short."""
-    for number, line in enumerate(path.read_text().splitlines(), 1):
+    for number, line in enumerate(path.read_text("utf-8", "replace").splitlines(), 1):
         try:
             if line:
                 yield json.loads(line)
@@ -90,6 +90,10 @@ def append(path, run):
         file.write(json.dumps(run).encode() + b"\n")
 
 
+def chance(network):
+    return 0.01 if network.endswith("-100") else 0.1
+
+
 class Results:
     def __init__(self, path):
         self.runs = {}
@@ -100,7 +104,7 @@ class Results:
     def accuracy(self, run):
         """Share of right answers; a run that diverged counts as chance. None: not run yet."""
         found = self.runs.get(key(run))
-        return None if found is None else found["accuracy"] if found["accuracy"] else 0.1
+        return None if found is None else found["accuracy"] or chance(run["network"])
 
     def best(self, runs):
         """The run with the greatest mean over its seeds, or None where one is missing. runs: lists of equal runs."""
@@ -237,7 +241,7 @@ def train(run, arguments):
     done = subprocess.run(words, text=True, capture_output=True, env={"OMP_NUM_THREADS": "1"})
     if done.returncode == 0:
         return done.stdout.strip()
-    if "not finite" not in done.stderr:
+    if "lower the learning rate" not in done.stderr:
         sys.exit(f"{' '.join(words)}\n{done.stderr}")
     append(arguments.file, {**run, "accuracy": 0.0, "note": done.stderr.strip()})  # that it diverged is a result, too
     return f"{run['scheme']} diverged"

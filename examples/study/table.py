@@ -9,7 +9,7 @@ import math
 import pathlib
 import sys
 
-from study import OWN_RATES, lines_of
+from study import OWN_RATES, chance, lines_of
 
 NAMES = {
     "fp32": ("fp32", "float", ""),
@@ -44,9 +44,8 @@ NAMES = {
 
 
 def moments(values):
-    """Mean and standard error of the mean over seeds, in per cent, the latter 0 for one; a run that diverged counts as
-    chance."""
-    values = [100 * (v or 0.1) for v in values]
+    """Mean and standard error of the mean over seeds, in per cent, the latter 0 for one."""
+    values = [100 * v for v in values]
     mean = sum(values) / len(values)
     return mean, math.sqrt(sum((v - mean) ** 2 for v in values) / max(len(values) - 1, 1) / len(values))
 
@@ -71,7 +70,7 @@ def rows(runs, label):
     for r in runs:
         row = Row(r["scheme"], r["rectifier"], r["rectification"], r["rate"], r.get("last_gamma", 1),
                   r.get("decay_gamma", 0), r.get("optimizer", "sgd"), r["network"], r["epochs"], r["split"])
-        found[row][r["seed"]] = r["accuracy"]
+        found[row][r["seed"]] = r["accuracy"] or chance(r["network"])  # what diverged counts as chance
         if r["label"] == label:
             wanted.add(row)
     return {row: seeds for row, seeds in found.items() if row in wanted}

@@ -66,7 +66,8 @@ TEST_CASE("the forward product of floats equals the reference bit for bit on eve
 
 TEST_CASE("codes that are stored as they would be staged are read where they lie") {
     constexpr geometry point = geometry_of({32, 6, 5}, 20, {1, 2, 0}), padded = geometry_of({32, 6, 5}, 20, {3, 1, 1}),
-                       odd = geometry_of({20, 6, 5}, 20, {1, 1, 0});
+                       odd = geometry_of({20, 6, 5}, 20, {1, 1, 0}),
+                       grouped = geometry_of({16, 6, 5}, 48, {1, 1, 0, 8});
     struct stored_source : code_source {
         const std::byte* bytes_of_sample;
         const std::byte* stored_bytes() const { return bytes_of_sample; }
@@ -96,4 +97,5 @@ TEST_CASE("codes that are stored as they would be staged are read where they lie
     };
     CHECK(is_copied(std::integral_constant<geometry, padded>{}));
     CHECK(is_copied(std::integral_constant<geometry, odd>{}));
+    CHECK(is_copied(std::integral_constant<geometry, grouped>{})); // windows of 2 channels, read four at a time
 }

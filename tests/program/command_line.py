@@ -28,7 +28,6 @@ def with_option(name, value):
 
 
 
-
 def run(*arguments, **options):
     return subprocess.run([PROGRAM, *arguments], text=True, capture_output=True, **options)
 
@@ -142,9 +141,14 @@ refuses(["held-out set = 50 images", "40 images"], *TRAIN, "--epochs", "1", "--h
         "--resume")
 
 # Other optimizers.
-for optimizer, options in (("sgd16", TRAIN), ("niti", [w for w in TRAIN if w not in ("--rate", "0.05")])):
-    other = run(*options, "--epochs", "2", "--optimizer", optimizer, "--results", "others.jsonl")
+for optimizer in ("sgd16", "deviating", "niti"):
+    options = [w for w in TRAIN if optimizer != "niti" or w not in ("--rate", "0.05")]
+    options += ["--epochs", "2", "--optimizer", optimizer, "--run", optimizer]
+    other = run(*options, "--results", "others.jsonl")
     expect(other.returncode == 0, f"{optimizer} trains: {other.stderr}")
+    other = run(*options, "--results", "others.jsonl", "--resume")
+    expect(other.returncode == 0, f"a run by {optimizer} is resumed: {other.stderr}")
+    expect(lines_of("others.jsonl")[-1]["accuracy"] == lines_of("others.jsonl")[-2]["accuracy"], "and is the same")
     expect(lines_of("others.jsonl")[-1]["optimizer"] == optimizer, f"the result names {optimizer}")
     expect(lines_of("others.jsonl")[-1]["accuracy"] > 0.2, f"{optimizer} learns")
 refuses(["optimizer called 'adam'", "'sgd'"], *TRAIN, "--optimizer", "adam")

@@ -98,7 +98,7 @@ with tempfile.TemporaryDirectory() as folder:
     more = {(run["network"], run["epochs"]) for run in study.Results(file).runs.values() if run["label"] == "more"}
     assert len(more) == len(study.LONG_RUNS) and all(f"| {n}, {e} epochs, " in text for n, e in more)
     assert table.moments([0.5, 0.6, 0.7]) == (60.0, math.sqrt(100 / 3))
-    assert table.accuracy([0.5]) == "50.00 (1 seed)" and table.accuracy([0.5, 0.5, None]) == "36.67 +- 13.33"
+    assert table.accuracy([0.5]) == "50.00 (1 seed)" and table.accuracy([0.5, 0.5, 0.1]) == "36.67 +- 13.33"
     line = next(line for line in text.splitlines() if line.startswith("| linear, a grid a tensor | 2 | +"))
     # All seeds are equal here: 0.9 for the rectified row, 0.7 for the plain one, 0.7 for fp32.
     assert line.split("|")[4:6] == [" +20.00 +- 0.00 ", " yes "], line

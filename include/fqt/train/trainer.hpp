@@ -29,7 +29,8 @@
 
 namespace fqt {
 
-/// What the trainer calls. forward and predict take samples x (channel, y, x) and give samples x classes logits.
+/// What the trainer calls. forward and predict take samples x (channel, y, x) and give samples x classes logits;
+/// predict is also told the number of its first sample in the data set.
 template <class Network>
 concept trainable = requires(Network network, std::span<const float> floats, int samples) {
     { Network::input } -> std::convertible_to<shape>;
