@@ -19,13 +19,15 @@ CASES = re.compile(r"\[doctest\] test cases: +\d+ \| +(\d+) passed \| +(\d+) fai
 
 
 def configure(build, **environment):
-    """Sets up a build folder unless that is done. Returns whether it is."""
-    if (build / "build.ninja").exists():
-        return True
-    done = subprocess.run(["meson", "setup", build, ROOT], env=os.environ | environment, text=True,
+    """Sets up a build folder; one that is there already is set up again, since packages may have come or gone."""
+    again = ["--reconfigure"] * (build / "build.ninja").exists()
+    done = subprocess.run(["meson", "setup", *again, build, ROOT], env=os.environ | environment, text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if done.returncode:
         print(done.stdout)
+    for line in done.stdout.splitlines():
+        if line.startswith("Message: No test"):
+            print(line.removeprefix("Message: "), flush=True)
     return done.returncode == 0
 
 
@@ -65,12 +67,15 @@ def compile_tests(build, tests):
 def run(build, tests):
     """Runs tests by name. Returns how many passed and failed."""
     names = [test["name"] for test in tests]
+    log = build / "meson-logs/testlog.json"
+    log.unlink(missing_ok=True)
     # As many programs as cores run at once, each with as many threads: those that wait must not spin.
     subprocess.run(["meson", "test", "-C", build, "--no-rebuild", "--print-errorlogs", *names],
                    env={"OMP_WAIT_POLICY": "passive"} | os.environ)
     passed = failed = 0
-    for line in (build / "meson-logs/testlog.json").read_text().splitlines():
-        result = json.loads(line)
+    results = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    failed += max(0, len(names) - len(results))  # what meson did not come to
+    for result in results:
         good = result["result"] in ("OK", "EXPECTEDFAIL")
         cases = CASES.search(result.get("stdout", ""))
         if result["result"] == "SKIP":

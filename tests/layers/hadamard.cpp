@@ -216,6 +216,24 @@ TEST_CASE("threads, and builds, do not change a bit of what is transformed") {
     CHECK(of_dw.value() == 18178424822539920916u);
 }
 
+TEST_CASE("w8a8_blocks has the bits that it says in both products") {
+    const auto has = [](const auto& s, auto dx, auto dw) {
+        using scheme = std::remove_cvref_t<decltype(s)>;
+        return std::same_as<
+                   typename scheme::weight_quantizer,
+                   symmetric<
+                       8, fqt::nearest,
+                       fqt::
+                           per_channel>> && std::same_as<typename scheme::activation_quantizer, symmetric<8>> && std::same_as<typename scheme::input_gradient_quantizer, decltype(dx)> && std::same_as<typename scheme::weight_gradient_quantizer, decltype(dw)>;
+    };
+    CHECK(has(fqt::w8a8_blocks<2>, fqt::rotated_blocks<2>{}, fqt::rotated_blocks<2>{}));
+    CHECK(has(fqt::w8a8_blocks<4>, fqt::rotated_blocks<4>{}, fqt::rotated_blocks<4>{}));
+    CHECK(fqt::bits_of<fqt::rotated_blocks<2>> == 2);
+    using split = std::remove_cvref_t<decltype(fqt::w8a8_blocks<2, 8>)>;
+    CHECK(std::same_as<split::input_gradient_quantizer, fqt::rotated_blocks<2>>);
+    CHECK(fqt::bits_of<split::weight_gradient_quantizer> == 8);
+}
+
 TEST_CASE("the first and the last product with eight_bit_edges are not transformed") {
     constexpr fqt::scheme mine{symmetric<8>{}, symmetric<8>{}, hadamard<own<4>>{}, own<4>{}};
     using last = fqt::product_scheme<fqt::placed<std::remove_const_t<decltype(mine)>, false, true>>;

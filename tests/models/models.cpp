@@ -8,6 +8,8 @@
 
 #include <doctest/doctest.h>
 
+#include <string>
+
 namespace {
 
 using namespace fqt::models;
@@ -18,6 +20,40 @@ template <const auto& Spec>
 constexpr std::int64_t macs = std::remove_cvref_t<decltype(Spec)>::macs({});
 template <const auto& Spec>
 constexpr fqt::shape output = std::remove_cvref_t<decltype(Spec)>::output({}).value;
+
+/// The layers of a spec by their kinds, in order; residuals as (body + shortcut).
+template <class S>
+struct kinds {
+    static std::string text() { return S::name; }
+};
+template <class... S>
+struct kinds<fqt::chain_spec<S...>> {
+    static std::string text() {
+        std::string all;
+        ((all += (all.empty() ? "" : " ") + kinds<S>::text()), ...);
+        return all;
+    }
+};
+template <fqt::fixed_string Name, class S>
+struct kinds<fqt::named_spec<Name, S>> : kinds<S> {};
+template <class Body, class Shortcut>
+struct kinds<fqt::residual_spec<Body, Shortcut>> {
+    static std::string text() { return "(" + kinds<Body>::text() + " + " + kinds<Shortcut>::text() + ")"; }
+};
+template <fqt::window Window>
+struct kinds<fqt::pool_spec<fqt::max_pool_layer, Window>> {
+    static std::string text() { return "max_pool"; }
+};
+template <const auto& Spec>
+std::string kinds_of() {
+    return kinds<std::remove_cvref_t<decltype(Spec)>>::text();
+}
+/// How often one of these stands in a text.
+int count(const std::string& text, const std::string& what) {
+    int found = 0;
+    for (auto at = text.find(what); at != text.npos; at = text.find(what, at + 1)) ++found;
+    return found;
+}
 
 constexpr auto by_convolution = shortcut::convolution;
 constexpr auto small = stem::cifar;
@@ -87,4 +123,42 @@ TEST_CASE("LeNet-5 and perceptrons have the parameters of their layers") {
     CHECK(macs<lenet5<>> == 416'520);
     CHECK(parameters<mlp<fqt::shape{1, 28, 28}, 10, any_batch_norm, 512,
                          256>> == 784 * 512 + 2 * 512 + 512 * 256 + 2 * 256 + 256 * 10 + 10);
+}
+
+TEST_CASE("models have their layers in the order of their papers") {
+    const std::string cb = "conv batch_norm", body = cb + " relu " + cb, end = " global_avg_pool dense";
+    const auto block = [&](const std::string& shortcut) { return " (" + body + " + " + shortcut + ") relu"; };
+    CHECK(kinds_of<resnet_cifar<8>>()
+          == "input " + cb + " relu" + block("identity") + block("pad_shortcut") + block("pad_shortcut") + end);
+    CHECK(kinds_of<resnet_cifar<8, 10, any_batch_norm, by_convolution>>()
+          == "input " + cb + " relu" + block("identity") + block(cb) + block(cb) + end);
+    const std::string before = "batch_norm relu conv batch_norm relu conv";
+    const std::string changing = " batch_norm relu (conv batch_norm relu conv + conv)";
+    CHECK(kinds_of<preact_resnet_cifar<8>>()
+          == "input conv (" + before + " + identity)" + changing + changing + " batch_norm relu" + end);
+    CHECK(kinds_of<resnet<18>>()
+          == "input " + cb + " relu max_pool" + block("identity") + block("identity") + block(cb) + block("identity")
+              + block(cb) + block("identity") + block(cb) + block("identity") + end);
+    CHECK(kinds_of<resnet<18, 10, small>>().starts_with("input " + cb + " relu ("));
+    const std::string bottleneck = "(" + cb + " relu " + cb + " relu " + cb;
+    CHECK(count(kinds_of<resnet<50>>(), bottleneck + " + " + cb + ") relu") == 4);
+    CHECK(count(kinds_of<resnet<50>>(), bottleneck + " + identity) relu") == 3 + 4 + 6 + 3 - 4);
+    CHECK(count(kinds_of<resnet<34>>(), "(" + body + " + ") == 3 + 4 + 6 + 3);
+
+    const std::string cbr = cb + " relu", two = " " + cbr + " " + cbr + " max_pool";
+    CHECK(kinds_of<vgg_small<>>() == "input" + two + two + two + " dense");
+    CHECK(count(kinds_of<vgg16<>>(), cbr) == 13);
+    CHECK(count(kinds_of<vgg16<>>(), cbr + " max_pool") == 5);
+    const std::string pooled = " conv relu max_pool";
+    CHECK(kinds_of<lenet5<>>() == "input" + pooled + pooled + " dense relu dense relu dense");
+    CHECK(kinds_of<mlp<fqt::shape{1, 4, 4}, 3, any_batch_norm, 5, 6>>()
+          == "input dense batch_norm relu dense batch_norm relu dense");
+
+    // 17 bottlenecks, the first without widening; those of stride 1 that keep their channels have a shortcut.
+    const std::string mobile = kinds_of<mobilenet_v2<>>(), wide = cb + " relu6 " + cb + " relu6 " + cb;
+    CHECK(mobile.starts_with("input " + cb + " relu6 " + cb + " relu6 " + cb + " " + wide));
+    CHECK(count(mobile, "(" + wide + " + identity)") == 10);
+    CHECK(count(mobile, "relu6") == 1 + 1 + 16 * 2 + 1);
+    CHECK(count(mobile, "conv") == 1 + 2 + 16 * 3 + 1);
+    CHECK(mobile.ends_with(cb + " relu6" + end));
 }

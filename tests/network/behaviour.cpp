@@ -206,6 +206,30 @@ TEST_CASE("initialise makes a network as good as new") {
     CHECK(gradients(net) == gradients(fresh));
 }
 
+TEST_CASE("running statistics and ranges follow the batches by the momentum that is asked for") {
+    const batch b(9, 0), other(9, 1);
+    const auto states_after = [&](float momentum, bool second) {
+        network net{fqt::seed{3}, {.batch = 9, .threads = 1, .momentum = momentum}};
+        net.forward(b.images, 9);
+        if (second) net.forward(other.images, 9);
+        std::vector<float> all;
+        net.each_state([&](const fqt::state& s) {
+            const std::string_view name = s.name.view();
+            if (name.ends_with(".mean") || name.ends_with(".variance"))
+                all.insert(all.end(), s.value.begin(), s.value.end());
+        });
+        return all;
+    };
+    const auto first = states_after(0.25f, false), both = states_after(0.25f, true), last = states_after(1, true);
+    REQUIRE(first.size() == both.size());
+    std::size_t moved = 0;
+    for (std::size_t i = 0; i < first.size(); ++i) {
+        CHECK(both[i] == doctest::Approx(first[i] + 0.25f * (last[i] - first[i])).epsilon(1e-5));
+        moved += first[i] != last[i];
+    }
+    CHECK(moved > first.size() / 2);
+}
+
 TEST_CASE("each step draws other random numbers") {
     network net{fqt::seed{0}, {.batch = 9, .threads = 1}};
     support::pass(net, batch(9, 0));

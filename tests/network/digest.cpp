@@ -3,6 +3,8 @@
 // by building this file again (suite isa, and --long), numbers of threads here.
 #include "support/digest.hpp"
 
+#include <fqt/layers/activations.hpp>
+#include <fqt/layers/dropout.hpp>
 #include <fqt/layers/gate.hpp>
 #include <fqt/quant/algorithms.hpp>
 #include <fqt/quant/hadamard.hpp>
@@ -64,6 +66,17 @@ inline constexpr auto many_at_once = input<3, 16, 16> | conv<16> | batch_norm<> 
     | residual(with<published::sbm>(pointwise<24>), with<published::luq_smp<>>(pointwise<24>)) | batch_norm<> | relu
     | global_avg_pool | dense<5>;
 
+// What the others leave out: depthwise and grouped convolutions, other activations, dropout, frozen statistics.
+inline constexpr auto the_rest =
+    input<3, 8, 8> | conv<16> | batch_norm<> | relu6
+    | conv<
+        16,
+        fqt::window{
+            .kernel = 3,
+            .groups =
+                16}> | batch_norm<> | leaky_relu<0.1f> | conv<24, fqt::window{.kernel = 1, .pad = 0}> | batch_norm<fqt::unrectified, fqt::frozen> | hard_swish
+    | conv<18, fqt::window{.kernel = 3, .stride = 2, .groups = 6}> | batch_norm<> | relu | dropout<30> | dense<5>;
+
 } // namespace
 
 // These numbers were printed by one build; every other must give them. They change only when the arithmetic does.
@@ -94,4 +107,12 @@ TEST_CASE("so do parts by published algorithms") {
 }
 TEST_CASE("so do weight gradients that take several samples at once") {
     CHECK(digest::of_training<fqt::network<many_at_once, fqt::w8a8g4>>(64, 2, 2) == 16052053156034827011u);
+}
+TEST_CASE("so do two bits in blocks of 16 channels") {
+    for (const int threads : {1, 2})
+        CHECK(digest::of_training<fqt::network<small, fqt::w8a8_blocks<2>>>(5, 3, threads) == 10292205806280049245u);
+}
+TEST_CASE("so do depthwise and grouped convolutions, other activations, dropout and frozen statistics") {
+    for (const int threads : {1, 2})
+        CHECK(digest::of_training<fqt::network<the_rest, fqt::w8a8g4>>(5, 3, threads) == 6540821243536482177u);
 }

@@ -5,6 +5,9 @@
 
 #include <doctest/doctest.h>
 
+#include <array>
+#include <type_traits>
+
 namespace {
 
 namespace published = fqt::algorithms;
@@ -20,6 +23,20 @@ int integers_of() {
                    h = fqt::is_linear<typename scheme::input_gradient_quantizer>,
                    hw = fqt::is_linear<typename scheme::weight_gradient_quantizer>;
     return (w && a ? forward : 0) | (w && h ? dx : 0) | (a && hw ? dw : 0);
+}
+/// Codes of weights, activations that may be negative, h into dX and h into dW.
+using four = std::array<int, 4>;
+template <const auto& Scheme>
+four all_levels_of() {
+    using scheme = std::remove_cvref_t<decltype(Scheme)>;
+    const auto levels = []<class Q>(std::type_identity<Q>) {
+        const fqt::code_limits limits = fqt::quantizer_traits<Q>::limits(true);
+        return limits.high - limits.low + 1;
+    };
+    return {levels(std::type_identity<typename scheme::weight_quantizer>{}),
+            levels(std::type_identity<typename scheme::activation_quantizer>{}),
+            levels(std::type_identity<typename scheme::input_gradient_quantizer>{}),
+            levels(std::type_identity<typename scheme::weight_gradient_quantizer>{})};
 }
 template <const auto& Scheme>
 int levels_of() {
@@ -76,4 +93,29 @@ TEST_CASE("gradients into dX have as many levels as the docs say") {
     CHECK(levels_of<published::mxfp8>() == 253);
     CHECK(levels_of<published::mxint8>() == 255);
     CHECK(levels_of<published::nvfp4>() == 15);
+}
+
+TEST_CASE("every operand has the codes that its paper gives it") {
+    CHECK(all_levels_of<published::dorefa<1, 2, 6>>() == four{2, 3, 64, 64});
+    CHECK(all_levels_of<published::wage>() == four{3, 255, 255, 255});
+    CHECK(all_levels_of<published::wageubn>() == four{255, 255, 253, 253});
+    CHECK(all_levels_of<published::sbm>() == four{256, 256, 256, 65279});
+    CHECK(all_levels_of<published::ui8>() == four{255, 255, 255, 255});
+    CHECK(all_levels_of<published::daint8>() == four{255, 255, 255, 255});
+    CHECK(all_levels_of<published::fpbp>() == four{255, 255, 65279, 65279});
+    CHECK(all_levels_of<published::statquant_ptq<4>>() == four{255, 255, 16, 255});
+    CHECK(all_levels_of<published::statquant_psq<4>>() == four{255, 255, 16, 255});
+    CHECK(all_levels_of<published::statquant_bhq<4>>() == four{255, 255, 15, 255});
+    CHECK(all_levels_of<published::ultra_low>() == four{15, 15, 15, 15});
+    CHECK(all_levels_of<published::luq<>>() == four{15, 15, 15, 15});
+    CHECK(all_levels_of<published::luq_smp<>>() == four{15, 15, 15, 15});
+    CHECK(all_levels_of<published::niti>() == four{255, 255, 255, 255});
+    CHECK(all_levels_of<published::fp8>() == four{247, 247, 247, 247});
+    CHECK(all_levels_of<published::hfp8>() == four{253, 253, 247, 247});
+    CHECK(all_levels_of<published::fp8_delayed<>>() == four{253, 253, 247, 247});
+    CHECK(all_levels_of<published::jetfire>() == four{255, 255, 255, 255});
+    CHECK(all_levels_of<published::mxfp8>() == four{253, 253, 253, 253});
+    CHECK(all_levels_of<published::mxint8>() == four{255, 255, 255, 255});
+    CHECK(all_levels_of<published::mxfp4>() == four{15, 15, 15, 15});
+    CHECK(all_levels_of<published::nvfp4>() == four{15, 15, 15, 15});
 }

@@ -44,7 +44,7 @@ struct normalization {
         layer.plan(counter, input{}, 0);
         persistent.resize(counter.plan().persistent / sizeof(double));
         shared.resize(counter.plan().shared / sizeof(double));
-        fqt::planner places(planned, bytes(persistent), nullptr);
+        fqt::planner places(planned, {bytes(persistent), counter.plan()});
         layer.plan(places, input{}, 0);
         layer.prepare({fqt::path{} / "norm", &products, &normalizations, true});
         layer.initialise(0);

@@ -30,7 +30,8 @@ public:
         images_.assign(images.begin(), images.end());
         return predict(images, samples);
     }
-    std::span<const float> predict(std::span<const float> images, int samples, int = 0) {
+    std::span<const float> predict(std::span<const float> images, int samples, int first_sample = 0) {
+        first_samples.push_back(first_sample);
         for (std::size_t n = 0; n < static_cast<std::size_t>(samples); ++n)
             for (std::size_t k = 0; k < classes; ++k) {
                 float sum = 0;
@@ -55,6 +56,7 @@ private:
 
 public:
     std::vector<float> weights, gradient; ///< (class, input)
+    std::vector<int> first_samples{};     ///< of each prediction
     std::uint64_t steps{};
 
 private:

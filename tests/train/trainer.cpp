@@ -6,7 +6,9 @@
 #include <doctest/doctest.h>
 
 #include "linear_network.hpp"
+#include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <limits>
@@ -172,6 +174,56 @@ TEST_CASE("callbacks may return nothing, and tests may be rare or left out") {
     options.evaluate_every = 0;
     fqt::trainer untested(network, optimizer, schedule::constant{.rate = 0.01f}, options);
     CHECK_FALSE(untested.run(sets().train, fqt::dataset{}).epochs.back().test);
+}
+
+TEST_CASE("augmentation and label smoothing each reach the training") {
+    const std::vector<float> plain = run(quiet(1)).weights;
+    fqt::trainer_options options = quiet(1);
+    options.augment = {.flip = true};
+    const std::vector<float> mirrored = run(options).weights;
+    CHECK(mirrored != plain);
+    options.augment = {.pad = 1};
+    CHECK(run(options).weights != plain);
+    CHECK(run(options).weights != mirrored);
+    options = quiet(1);
+    options.label_smoothing = 0.2f;
+    CHECK(run(options).weights != plain);
+}
+
+TEST_CASE("an epoch's loss and accuracy are those of its samples, also where the last batch is smaller") {
+    network_type network(64);
+    optimizer_type optimizer{network};
+    fqt::trainer trainer(network, optimizer, schedule::constant{.rate = 0.01f}, quiet(1));
+    double loss = 0;
+    std::int64_t correct = 0, samples = 0;
+    const auto history = trainer.run(sets().train, sets().test, [&](const fqt::step_facts& facts) {
+        loss += double{facts.loss} * facts.samples;
+        correct += facts.correct;
+        samples += facts.samples;
+    });
+    CHECK(samples == 400);
+    CHECK(history.epochs[0].loss == doctest::Approx(loss / 400).epsilon(1e-12));
+    CHECK(history.epochs[0].accuracy == static_cast<double>(correct) / 400);
+}
+
+TEST_CASE("evaluation is the mean cross-entropy and the share of right answers, sample by sample") {
+    network_type network(64);
+    network.weights = run(quiet(1)).weights;
+    double loss = 0;
+    int correct = 0;
+    fqt::batches one_by_one(sets().test, {.size = 1, .shuffle = false});
+    while (const auto now = one_by_one.next()) {
+        const auto z = network.predict(now->images, 1);
+        double sum = 0;
+        for (const float v : z) sum += std::exp(double{v});
+        loss += std::log(sum) - double{z[now->labels[0]]};
+        correct += std::ranges::max_element(z) - z.begin() == now->labels[0];
+    }
+    network.first_samples.clear();
+    const fqt::evaluation result = fqt::evaluate(network, sets().test, 32);
+    CHECK(result.loss == doctest::Approx(loss / 100).epsilon(1e-6));
+    CHECK(result.accuracy == correct / 100.0);
+    CHECK(network.first_samples == std::vector<int>{0, 32, 64, 96});
 }
 
 TEST_CASE("evaluation does not depend on the batch, and fills a confusion matrix") {
