@@ -45,8 +45,12 @@ def busy_seconds():
 
 
 def alone(run):
-    """The result of run(), made again until nothing else used the CPU meanwhile."""
+    """The result of run(), made again until nothing else used the CPU meanwhile, nor directly before."""
     for _ in range(TRIES):
+        start, busy = time.monotonic(), busy_seconds()
+        time.sleep(0.5)
+        if (busy_seconds() - busy) / (time.monotonic() - start) > 0.5:  # half a core: no need to try
+            continue
         start, busy, own = time.monotonic(), busy_seconds(), os.times()
         result = run()
         after = os.times()

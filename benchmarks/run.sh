@@ -42,14 +42,14 @@ done
 
 . tests/packages.sh
 install_packages "g++ meson ninja-build pkg-config python3 libxsimd-dev" \
-    "libtorch-dev libdnnl-dev libdlib-dev libblas-dev liblapack-dev"
+    "libtorch-dev libdnnl-dev libdlib-dev libopenblas-dev"
 
 build=build/benchmarks
-if [ ! -f $build/build.ninja ]; then
-    mkdir -p build
-    meson setup $build -Dtests=disabled -Dexamples=disabled -Ddocs=disabled -Dbenchmarks=enabled >$build.log 2>&1 \
-        || { cat $build.log; exit 1; }
-fi
+mkdir -p build
+again=() # a folder that is there already may not know of peers that were installed since
+if [ -f $build/build.ninja ]; then again=(--reconfigure); fi
+meson setup "${again[@]}" $build -Dtests=disabled -Dexamples=disabled -Ddocs=disabled -Dbenchmarks=enabled \
+    >$build.log 2>&1 || { cat $build.log; exit 1; }
 echo "building"
 ninja -C $build "${suites[@]/#/bench_}" >$build.log 2>&1 || { tail -n 40 $build.log; exit 1; }
 export PYTHONDONTWRITEBYTECODE=1

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Times the three integer products of single layers on a batch of 128, staging and the store of int32 sums included,
-// and in between what the machine does at most. One sample's answers are compared with the reference first.
+// Times the three integer products of single layers on a batch of 128, staging, the store of int32 sums and the sum
+// over groups of samples included, and in between what the machine does at most. Answers are compared with the
+// reference first.
 //
 //     kernels <threads> <rounds>
 //
@@ -127,7 +128,8 @@ class layer_kernels {
     std::vector<std::int8_t> weights_ = std::vector<std::int8_t>(static_cast<std::size_t>(g.weights()));
     buffer<std::byte> packed_forward_{forward::packed_bytes}, packed_backward_{input_gradient::packed_bytes};
     buffer<std::int32_t> sums_{out_size * batch}, dx_{in_size * batch};
-    buffer<float> dw_{weight_gradient::sums * groups};
+    buffer<float> dw_{weight_gradient::sums * groups}, ones_{static_cast<std::size_t>(fqt::padded(g.outputs))},
+        total_{static_cast<std::size_t>(g.weights())};
     static constexpr std::size_t staged_bytes_of_dw =
         weight_gradient::staged_activation_bytes + weight_gradient::staged_gradient_bytes;
     std::size_t scratch_bytes_ = std::max(
@@ -157,7 +159,7 @@ class layer_kernels {
         if (product == 0) multiply<forward>(x_, packed_forward_.get(), sums_.get(), out_size, fqt::blocks(g.outputs));
         else if (product == 1)
             multiply<input_gradient>(h_, packed_backward_.get(), dx_.get(), in_size, fqt::blocks(g.in.channels));
-        else
+        else {
             fqt::parallel_for(groups, threads_, [&](int group, int thread) {
                 float* sums = dw_.get() + weight_gradient::sums * static_cast<std::size_t>(group);
                 const int first = batch * group / groups, last = batch * (group + 1) / groups;
@@ -175,6 +177,27 @@ class layer_kernels {
                     weight_gradient::run(samples, count, false, n == first, sums);
                 }
             });
+            fqt::parallel_for(fqt::blocks(g.outputs), threads_, [&](int block, int) {
+                weight_gradient::unpack(dw_.get(), groups, ones_.get(), block, total_.get());
+            });
+        }
+    }
+    /// The weight gradient of the batch as run(2) gives it, one sample at a time.
+    std::vector<float> sample_by_sample() const {
+        buffer<float> sums(weight_gradient::sums * groups);
+        std::vector<float> total(weights_.size());
+        for (int group = 0; group < groups; ++group)
+            for (int n = batch * group / groups; n < batch * (group + 1) / groups; ++n)
+                add_sample(n, sums.get() + weight_gradient::sums * static_cast<std::size_t>(group));
+        for (int block = 0; block < fqt::blocks(g.outputs); ++block)
+            weight_gradient::unpack(sums.get(), groups, ones_.get(), block, total.data());
+        return total;
+    }
+    void add_sample(int n, float* sums) const {
+        std::byte *x = scratch_of(0), *h = x + weight_gradient::staged_activation_bytes;
+        weight_gradient::stage_activation(source_of(x_, n), false, x);
+        weight_gradient::stage_gradient(source_of(h_, n), h);
+        weight_gradient::run(x, h, false, 1.0f, sums);
     }
 
     void check() {
@@ -187,15 +210,15 @@ class layer_kernels {
         require(equal(sums_.get(), g.out(), y), products[0], l);
         run(1);
         require(equal(dx_.get(), g.in, dx), products[1], l);
-        std::byte *staged_x = scratch_of(0), *staged_h = staged_x + weight_gradient::staged_activation_bytes;
-        weight_gradient::stage_activation(source_of(x_, 0), false, staged_x);
-        weight_gradient::stage_gradient(source_of(h_, 0), staged_h);
+        // One sample against the reference, then all of them, as they are timed, against one at a time.
         std::fill_n(dw_.get(), weight_gradient::sums, 0.0f);
-        weight_gradient::run(staged_x, staged_h, false, 1.0f, dw_.get());
-        std::vector<float> ones(static_cast<std::size_t>(fqt::padded(g.outputs)), 1.0f), result(w.size());
+        add_sample(0, dw_.get());
         for (int block = 0; block < fqt::blocks(g.outputs); ++block)
-            weight_gradient::unpack(dw_.get(), 1, ones.data(), block, result.data());
-        for (std::size_t i = 0; i < dw.size(); ++i) require(result[i] == static_cast<float>(dw[i]), products[2], l);
+            weight_gradient::unpack(dw_.get(), 1, ones_.get(), block, total_.get());
+        for (std::size_t i = 0; i < dw.size(); ++i) require(total_[i] == static_cast<float>(dw[i]), products[2], l);
+        const std::vector<float> expected = sample_by_sample();
+        run(2);
+        require(std::equal(expected.begin(), expected.end(), total_.get()), products[2], l);
     }
 
 public:
@@ -205,6 +228,7 @@ public:
             w = static_cast<std::int8_t>(static_cast<int>((state = state * 1664525u + 1013904223u) >> 24) % 255 - 127);
         forward::pack(weights_.data(), false, packed_forward_.get());
         input_gradient::pack(weights_.data(), true, packed_backward_.get());
+        std::fill_n(ones_.get(), fqt::padded(g.outputs), 1.0f);
         check();
     }
     void time(times& t) const {

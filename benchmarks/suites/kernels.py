@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The three integer products of single layers: share of the peak, and oneDNN beside them."""
-from measure import BATCH, median, table, thread_counts
+from measure import BATCH, median, ratio_within_rounds, table, thread_counts
 
 PRODUCTS = ("forward", "input gradient", "weight gradient")
 
 
 def run(bench):
-    bench.start("kernels", f"integer products of single layers, batch {BATCH}, staging and stores included")
+    bench.start("kernels", f"integer products of single layers, batch {BATCH}, staging, stores and sums included")
     repetitions, rounds = (2, 1) if bench.quick else (5, 3)
     for threads in thread_counts():
         runs = {"fqt": ("kernels", threads, repetitions)}
@@ -32,12 +32,15 @@ def run(bench):
                 names = [f"{product} {layer}"] if product != PRODUCTS[2] else \
                     [f"{product} {kind} {layer}" for kind in ("fp32", "bf16")]
                 for name in names:
-                    times = [t for report in reports.get("oneDNN", []) for t in report.get(name, [])]
-                    if times:
-                        kind = name.removeprefix(product).removesuffix(layer).strip() or "u8s8"
-                        bench.record(f"{product} {layer}", "time", time, "ms", threads, f"oneDNN {kind}",
-                                     median(times), median(times) / time)
-                    row.append(f"{median(times) / time:.2f}x" if times else "-")
+                    times = [median(report[name]) for report in reports.get("oneDNN", []) if name in report]
+                    if not times:
+                        row.append("-")
+                        continue
+                    kind = name.removeprefix(product).removesuffix(layer).strip() or "u8s8"
+                    ratio = ratio_within_rounds(times, [median(report[f"{product} {layer}"]) for report in own])
+                    bench.record(f"{product} {layer}", "time", time, "ms", threads, f"oneDNN {kind}", median(times),
+                                 ratio)
+                    row.append(f"{ratio:.2f}x")
             rows.append(row)
         table(["layer", "forward", "of oneDNN u8s8", "input gradient", "of oneDNN u8s8", "weight gradient",
                "of oneDNN fp32", "of oneDNN bf16"], rows)
