@@ -67,15 +67,12 @@ inline constexpr auto many_at_once = input<3, 16, 16> | conv<16> | batch_norm<> 
     | global_avg_pool | dense<5>;
 
 // What the others leave out: depthwise and grouped convolutions, other activations, dropout, frozen statistics.
-inline constexpr auto the_rest =
-    input<3, 8, 8> | conv<16> | batch_norm<> | relu6
-    | conv<
-        16,
-        fqt::window{
-            .kernel = 3,
-            .groups =
-                16}> | batch_norm<> | leaky_relu<0.1f> | conv<24, fqt::window{.kernel = 1, .pad = 0}> | batch_norm<fqt::unrectified, fqt::frozen> | hard_swish
-    | conv<18, fqt::window{.kernel = 3, .stride = 2, .groups = 6}> | batch_norm<> | relu | dropout<30> | dense<5>;
+template <int Groups, int Stride = 1>
+constexpr auto grouped = conv<Groups == 16 ? 16 : 18, fqt::window{.kernel = 3, .stride = Stride, .groups = Groups}>;
+constexpr auto frozen_norm = batch_norm<fqt::unrectified, fqt::frozen>;
+inline constexpr auto the_rest = input<3, 8, 8> | conv<16> | batch_norm<> | relu6
+    | grouped<16> | batch_norm<> | leaky_relu<0.1f> | conv<24, fqt::window{.kernel = 1, .pad = 0}> | frozen_norm
+    | hard_swish | grouped<6, 2> | batch_norm<> | relu | dropout<30> | dense<5>;
 
 } // namespace
 
