@@ -433,6 +433,40 @@ TEST_CASE("a report can be printed, written and drawn") {
         CHECK(text(base + ".jsonl").find("\"name\": \"" + layer + "\"") != std::string::npos);
     }
     CHECK(text(base + ".jsonl").find("null") == std::string::npos);
+    // The numbers of a product and of a normalization, column by column and metric by metric.
+    const auto printed = [&](const std::string& layer, const std::vector<double>& numbers) {
+        std::string line = "\n" + layer + std::string(std::string_view("normalization").size() - layer.size(), ' ');
+        char word[32];
+        for (const double v : numbers) {
+            std::snprintf(word, sizeof word, " %9.3g", v);
+            line += word;
+        }
+        return text(base + ".txt").find(line + "\n") != std::string::npos;
+    };
+    const auto decibels = [](const comparison& c) { return -10 * std::log10(c.noise_to_signal()); };
+    const noise_row &p = report.row("second"), &b = report.row("b");
+    CHECK(printed("second",
+                  {p.added, p.added_dw, p.arriving.noise_to_signal(), p.h.noise_to_signal(), decibels(p.h),
+                   p.h.cosine(), p.h.bias(), p.dw.noise_to_signal(), p.dw.cosine(), p.dw.bias(), p.clipped, p.zeros,
+                   p.head_room, p.gradient_norm, p.weight_norm, p.weight_gradient_norm}));
+    CHECK(printed("b",
+                  {b.gain.mean, b.gain.greatest, b.gain.spread, b.quantized.mean, b.quantized.greatest,
+                   b.quantized.spread, b.kept, b.output_gradient.noise_to_signal(), decibels(b.output_gradient),
+                   b.output_gradient.cosine(), b.output_gradient.bias(), b.gradient_norm}));
+    const auto recorded = [&](const char* layer, const char* metric, double value, const char* unit) {
+        std::string line =
+            fqt::json_line({"a run", "noise", layer, metric, value, unit, report.seed, report.threads, "a command"});
+        return text(base + ".jsonl").find(line) != std::string::npos;
+    };
+    CHECK(recorded("second", "h noise", p.h.noise_to_signal(), "ratio"));
+    CHECK(recorded("second", "added noise", p.added, "ratio"));
+    CHECK(recorded("second", "added noise in dW", p.added_dw, "ratio"));
+    CHECK(recorded("second", "dW cosine", p.dw.cosine(), "ratio"));
+    CHECK(recorded("second", "head-room", p.head_room, "bits"));
+    CHECK(recorded("second", "weight gradient norm", p.weight_gradient_norm, "norm"));
+    CHECK(recorded("b", "gain spread", b.gain.spread, "log"));
+    CHECK(recorded("b", "quantized gain greatest", b.quantized.greatest, "ratio"));
+    CHECK(recorded("b", "kept energy", b.kept, "share"));
     CHECK(text(base + ".svg").find("<polyline") != std::string::npos);
     CHECK(text(base + ".svg").ends_with("</svg>\n"));
     for (const char* ending : {".txt", ".jsonl", ".svg"}) std::remove((base + ending).c_str());

@@ -8,11 +8,15 @@
 #include "linear_network.hpp"
 #include <algorithm>
 #include <bit>
+#include <chrono>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <limits>
+#include <pty.h>
 #include <string>
+#include <thread>
+#include <unistd.h>
 #include <vector>
 
 using doctest::Contains;
@@ -255,6 +259,33 @@ TEST_CASE("where the log is no terminal, each epoch is one plain line") {
     }
     CHECK_FALSE(std::fgets(line, sizeof line, file));
     std::fclose(file);
+}
+
+TEST_CASE("on a terminal a bar is drawn over, and each epoch leaves one line") {
+    int master = -1, slave = -1;
+    REQUIRE(openpty(&master, &slave, nullptr, nullptr, nullptr) == 0);
+    std::FILE* terminal = fdopen(slave, "w");
+    fqt::trainer_options options = quiet(2);
+    options.log = terminal;
+    network_type network(64);
+    optimizer_type optimizer{network};
+    fqt::trainer(network, optimizer, schedule::constant{.rate = 0.01f}, options)
+        .run(sets().train, sets().test, [](const fqt::step_facts& facts) {
+            if (facts.step % 7 == 0)
+                std::this_thread::sleep_for(std::chrono::milliseconds(120)); // drawn at most so often
+        });
+    std::fflush(terminal);
+    std::string text(8192, 0);
+    const auto count = read(master, text.data(), text.size());
+    text.resize(static_cast<std::size_t>(std::max<std::ptrdiff_t>(count, 0)));
+    std::fclose(terminal);
+    close(master);
+    CHECK(text.starts_with("\r1/2 ["));
+    for (const char* part : {"\r1/2 [#####", "\r2/2 ["}) CHECK(text.find(part) != std::string::npos);
+    for (const char* part :
+         {" acc ", " images/s lr ", " left 0:0", "\x1b[K", "\repoch 1/2  loss ", "\repoch 2/2  loss "})
+        CHECK(text.find(part) != std::string::npos);
+    CHECK(std::ranges::count(text, '\n') == 2);
 }
 
 TEST_CASE("runs that cannot be made are refused before the first step") {
