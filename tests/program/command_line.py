@@ -131,7 +131,8 @@ refuses(["has a run already", "--resume"], *TRAIN, "--run", "whole")
 refuses(["nothing to resume"], *TRAIN, "--run", "none", "--resume")
 refuses(["epochs = 2", "go on with 3"], *TRAIN, "--epochs", "3", "--run", "whole", "--resume")
 refuses(["seed"], *TRAIN, "--epochs", "2", "--seed", "2", "--run", "whole", "--resume")
-refuses(["optimizer = sgd", "sgd16"], *TRAIN, "--epochs", "2", "--optimizer", "sgd16", "--run", "whole", "--resume")
+refuses(["optimizer = sgd", "deviating"], *TRAIN, "--epochs", "2", "--optimizer", "deviating", "--run", "whole",
+        "--resume")
 refuses(["training set = 600 images", "550 images"], *with_option("--train-images", "550"), "--epochs", "2", "--run",
         "whole", "--resume")
 refuses(["tested on"], *TRAIN, "--held-out", "50", "--epochs", "2", "--run", "whole", "--resume")
@@ -141,7 +142,7 @@ refuses(["held-out set = 50 images", "40 images"], *TRAIN, "--epochs", "1", "--h
         "--resume")
 
 # Other optimizers.
-for optimizer in ("sgd16", "deviating", "niti"):
+for optimizer in ("deviating", "niti"):
     options = [w for w in TRAIN if optimizer != "niti" or w not in ("--rate", "0.05")]
     options += ["--epochs", "2", "--optimizer", optimizer, "--run", optimizer]
     other = run(*options, "--results", "others.jsonl")
