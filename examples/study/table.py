@@ -121,7 +121,7 @@ def gaps(runs):
             rectified = best[scheme, True]
             gain = minus(rectified, plain)
             cells[3] = text(gain, rectified, plain)
-            if min(len(plain), len(rectified)) > 1:
+            if min(len(plain), len(rectified)) > 2:
                 cells[4] = "yes" if abs(gain[0]) > 2 * gain[1] else "no"
                 if cells[4] == "yes" and gap[0] < -2 * gap[1]:
                     cells[5] = f"{-100 * gain[0] / gap[0]:.0f} %"
