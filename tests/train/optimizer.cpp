@@ -17,7 +17,8 @@ namespace {
 using doctest::Contains;
 using fqt::parameter_kind;
 
-constexpr float infinity = std::numeric_limits<float>::infinity(), not_a_number = std::nanf("");
+constexpr float infinity = std::numeric_limits<float>::infinity(),
+                not_a_number = std::numeric_limits<float>::quiet_NaN();
 
 /// A parameter of each kind; the first has several chunks of the optimizer's loops.
 struct parameters {

@@ -398,8 +398,8 @@ TEST_CASE("two measurements of one state are equal, and a label or a gradient of
 }
 
 TEST_CASE("a probe measures the rectifier that a network was given at run time, also through sigma") {
-    const auto gradient_of = [](auto& net) {
-        fqt::probe p(net);
+    const auto gradient_of = [](auto& probed) {
+        fqt::probe p(probed);
         return p.measure(images(), labels(), {.draws = 1}).row("first").weight_gradient_norm;
     };
     using form = fqt::gain_energy<fqt::layer_gain, fqt::through_sigma>;
