@@ -147,7 +147,7 @@ public:
 
 /// What was asked for, and what came of it.
 json line_of(const settings& s, const program::run_header& run, const program::outcome& o,
-             const std::vector<program::epoch_line>& epochs, const std::string& label) {
+             const std::vector<program::epoch_line>& epochs, const std::string& label, const std::string& command) {
     const auto number = [](auto value) { return program::detail::written(value); };
     json curve = json::array();
     for (const program::epoch_line& e : epochs)
@@ -183,7 +183,7 @@ json line_of(const settings& s, const program::run_header& run, const program::o
             {"seconds", o.result.seconds},
             {"threads", run.threads},
             {"version", run.version},
-            {"command", run.command},
+            {"command", command},
             {"curve", curve}};
 }
 
@@ -201,7 +201,8 @@ void list() {
     std::printf("\n");
 }
 
-void train(const settings& s, const std::string& results, const std::string& label, const std::string& command) {
+void train(const settings& s, const std::string& results, const std::string& label, const std::string& command,
+           const std::string& without_places) {
     const program::entry& e = program::find(s.network, s.scheme, s.optimizer);
     const fqt::train_and_test data = program::load_data(s, e.input.channels);
     if (data.train.image != e.input || data.train.classes != e.classes)
@@ -252,7 +253,7 @@ void train(const settings& s, const std::string& results, const std::string& lab
     o.result.seconds += seconds_before;
     std::printf("%s %s, rectifier %s: %.2f %% of %d %s images\n", s.network.c_str(), s.scheme.c_str(),
                 s.rectifier.c_str(), 100 * o.result.accuracy, data.test.size(), s.held_out > 0 ? "held-out" : "test");
-    if (results_to) results_to->append(line_of(s, header, o, epochs, label));
+    if (results_to) results_to->append(line_of(s, header, o, epochs, label, without_places));
     if (log) {
         log->write(o.result);
         program::write_report(program::read_log(s.log()), s.report());
@@ -362,11 +363,21 @@ void check_options(const settings& s, const CLI::App& given) {
                           option, s.optimizer.c_str());
 }
 
-/// The words by which the program can be called again.
-std::string quoted(int argc, char** argv) {
+/// The words by which the program can be called again; with_places: places of the machine as they are, or else DIR, RUN
+/// and FILE for them, and no --resume, as files of results want it that others read.
+std::string quoted(int argc, char** argv, bool with_places) {
+    const std::pair<std::string, const char*> places[] = {{"--data", "DIR"}, {"--run", "RUN"}, {"--results", "FILE"}};
     std::string command = "fqt";
     for (int i = 1; i < argc; ++i) {
-        const std::string word = argv[i];
+        std::string word = argv[i];
+        if (!with_places && word == "--resume") continue;
+        for (const auto& [option, name] : places) {
+            if (with_places) continue;
+            const bool behind = argv[i - 1] == option, within = word.starts_with(option + "=");
+            const std::string value = within ? word.substr(option.size() + 1) : word;
+            if ((behind || within) && std::ranges::count(program::data_words, value) == 0)
+                word = (within ? option + "=" : "") + name;
+        }
         const bool plain = !word.empty()
             && word.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./=+:,@%")
                 == word.npos;
@@ -405,7 +416,7 @@ void print_nearest(const CLI::App& app) {
 } // namespace
 
 int main(int argc, char** argv) try {
-    const std::string command = quoted(argc, argv);
+    const std::string command = quoted(argc, argv, true), without_places = quoted(argc, argv, false);
     CLI::App app{"Trains convolutional networks in integers: weights, activations and gradients."};
     app.require_subcommand(1);
     app.option_defaults()->always_capture_default();
@@ -421,7 +432,7 @@ int main(int argc, char** argv) try {
     training->add_option("--label", label, "of that line");
     training->callback([&] {
         check_options(s, *training);
-        train(s, results, label, command);
+        train(s, results, label, command, without_places);
     });
 
     std::string run, output;

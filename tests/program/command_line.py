@@ -117,7 +117,9 @@ expect(cut_line.endswith("sho"), "a line that was cut short stays by itself")
 expect([e["epoch"] for e in line["curve"]] == list(range(1, 17)), "the curve has the epochs before, too")
 seconds = {e["epoch"]: e["seconds"] for e in log if e["kind"] == "epoch"}
 expect(line["seconds"] == log[-1]["seconds"] > 0.9 * sum(seconds.values()), "the seconds are those of the whole run")
-expect("--resume" not in line["command"] and "--network lenet5" in line["command"], "the command reproduces the run")
+expect("--run RUN --results FILE" in line["command"], f"the command names no place: {line['command']}")
+expect("--resume" not in log[0]["command"] and "--run killed" in log[0]["command"], "a log's does")
+expect([e["command"] for e in log if e["kind"] == "run"] == [log[0]["command"]] * 2, "also where the run is resumed")
 straight = run(*TRAIN, "--epochs", "16", "--run", "straight")
 expect(straight.returncode == 0, "a run of 16 epochs ends well")
 epochs = {line["epoch"]: line for line in without_times(lines_of("killed/log.jsonl")) if line["kind"] == "epoch"}
