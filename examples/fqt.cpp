@@ -145,9 +145,14 @@ public:
     }
 };
 
+/// Where a run's line of results goes, and what it says besides the run.
+struct results_options {
+    std::string file, label, command;
+};
+
 /// What was asked for, and what came of it.
 json line_of(const settings& s, const program::run_header& run, const program::outcome& o,
-             const std::vector<program::epoch_line>& epochs, const std::string& label, const std::string& command) {
+             const std::vector<program::epoch_line>& epochs, const results_options& results) {
     const auto number = [](auto value) { return program::detail::written(value); };
     json curve = json::array();
     for (const program::epoch_line& e : epochs)
@@ -155,7 +160,7 @@ json line_of(const settings& s, const program::run_header& run, const program::o
                          {"loss", e.train.loss},
                          {"train_accuracy", e.train.accuracy},
                          {"accuracy", e.test ? e.test->accuracy : 0.0}});
-    return {{"label", label},
+    return {{"label", results.label},
             {"network", s.network},
             {"scheme", s.scheme},
             {"optimizer", s.optimizer},
@@ -183,7 +188,7 @@ json line_of(const settings& s, const program::run_header& run, const program::o
             {"seconds", o.result.seconds},
             {"threads", run.threads},
             {"version", run.version},
-            {"command", command},
+            {"command", results.command},
             {"curve", curve}};
 }
 
@@ -201,9 +206,7 @@ void list() {
     std::printf("\n");
 }
 
-void train(const settings& s, const std::string& results, const std::string& label, const std::string& command,
-           const std::string& without_places) {
-    const program::entry& e = program::find(s.network, s.scheme, s.optimizer);
+void train(const program::entry& e, const settings& s, const results_options& results, const std::string& command) {
     const fqt::train_and_test data = program::load_data(s, e.input.channels);
     if (data.train.image != e.input || data.train.classes != e.classes)
         fqt::fail("the network '%s' takes images of %d x %d x %d in %d classes, and %s has %d x %d x %d in %d; choose "
@@ -224,7 +227,7 @@ void train(const settings& s, const std::string& results, const std::string& lab
         log.emplace(s.log());
     }
     std::optional<results_file> results_to;
-    if (!results.empty()) results_to.emplace(results);
+    if (!results.file.empty()) results_to.emplace(results.file);
     double seconds_before = 0;
     program::listener listener;
     listener.on_start = [&](const program::run_header& known) {
@@ -253,7 +256,7 @@ void train(const settings& s, const std::string& results, const std::string& lab
     o.result.seconds += seconds_before;
     std::printf("%s %s, rectifier %s: %.2f %% of %d %s images\n", s.network.c_str(), s.scheme.c_str(),
                 s.rectifier.c_str(), 100 * o.result.accuracy, data.test.size(), s.held_out > 0 ? "held-out" : "test");
-    if (results_to) results_to->append(line_of(s, header, o, epochs, label, without_places));
+    if (results_to) results_to->append(line_of(s, header, o, epochs, results));
     if (log) {
         log->write(o.result);
         program::write_report(program::read_log(s.log()), s.report());
@@ -346,7 +349,7 @@ void add_options(CLI::App& app, settings& s) {
 }
 
 /// What contradicts itself.
-void check_options(const settings& s, const CLI::App& given) {
+void check_options(const program::entry& e, const settings& s, const CLI::App& given) {
     if (s.rectifier == "none" && s.rectification > 0)
         fqt::fail("--rectification %g is given without a --rectifier; name one, or leave the weight out",
                   double{s.rectification});
@@ -356,39 +359,39 @@ void check_options(const settings& s, const CLI::App& given) {
         fqt::fail("--nesterov looks ahead by the momentum, and --momentum is 0; leave one of them out");
     if (given.count("--label") > 0 && given.count("--results") == 0)
         fqt::fail("--label is given without --results, whose line it is of; add the file, or leave the label out");
-    if (program::find(s.network, s.scheme, s.optimizer).own_rates)
+    if (e.own_rates)
         for (const char* option : {"--rate", "--schedule", "--momentum", "--nesterov", "--decay", "--decay-gamma"})
             if (given.count(option) > 0)
                 fqt::fail("%s is given, and the optimizer '%s' has rates of its own and no such thing; leave it out",
                           option, s.optimizer.c_str());
 }
 
-/// The words by which the program can be called again; with_places: places of the machine as they are, or else DIR, RUN
-/// and FILE for them, and no --resume, as files of results want it that others read.
-std::string quoted(int argc, char** argv, bool with_places) {
-    const std::pair<std::string, const char*> places[] = {{"--data", "DIR"}, {"--run", "RUN"}, {"--results", "FILE"}};
-    std::string command = "fqt";
-    for (int i = 1; i < argc; ++i) {
-        std::string word = argv[i];
-        if (!with_places && word == "--resume") continue;
+/// The words without places of this machine, for files that others read: DIR, RUN and FILE, and no --resume.
+std::vector<std::string> without_places(std::vector<std::string> words) {
+    std::erase(words, "--resume");
+    const std::pair<std::string, std::string> places[] = {{"--data", "DIR"}, {"--run", "RUN"}, {"--results", "FILE"}};
+    const auto is_place = [](const std::string& word) { return std::ranges::count(program::data_words, word) == 0; };
+    for (std::size_t i = 0; i < words.size(); ++i)
         for (const auto& [option, name] : places) {
-            if (with_places) continue;
-            const bool behind = argv[i - 1] == option, within = word.starts_with(option + "=");
-            const std::string value = within ? word.substr(option.size() + 1) : word;
-            if ((behind || within) && std::ranges::count(program::data_words, value) == 0)
-                word = (within ? option + "=" : "") + name;
+            const std::string with_value = option + "=";
+            if (words[i].starts_with(with_value)) {
+                if (is_place(words[i].substr(with_value.size()))) words[i] = with_value + name;
+            } else if (i > 0 && words[i - 1] == option && is_place(words[i])) {
+                words[i] = name;
+            }
         }
-        const bool plain = !word.empty()
-            && word.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./=+:,@%")
-                == word.npos;
-        command += ' ';
-        if (plain) {
-            command += word;
-            continue;
-        }
-        command += '\'';
+    return words;
+}
+
+/// A command line that a shell reads as these words.
+std::string command_of(const std::vector<std::string>& words) {
+    constexpr const char* plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./=+:,@%";
+    std::string command = "fqt";
+    for (const std::string& word : words) {
+        const bool needs_quotes = word.empty() || word.find_first_not_of(plain) != word.npos;
+        command += needs_quotes ? " '" : " ";
         for (const char c : word) command += c == '\'' ? std::string("'\\''") : std::string(1, c);
-        command += '\'';
+        if (needs_quotes) command += '\'';
     }
     return command;
 }
@@ -416,7 +419,7 @@ void print_nearest(const CLI::App& app) {
 } // namespace
 
 int main(int argc, char** argv) try {
-    const std::string command = quoted(argc, argv, true), without_places = quoted(argc, argv, false);
+    const std::vector<std::string> words(argv + std::min(1, argc), argv + argc);
     CLI::App app{"Trains convolutional networks in integers: weights, activations and gradients."};
     app.require_subcommand(1);
     app.option_defaults()->always_capture_default();
@@ -424,15 +427,18 @@ int main(int argc, char** argv) try {
         ->callback(list);
 
     settings s;
-    std::string results, label;
+    results_options results;
     CLI::App* training = app.add_subcommand("train", "trains a network and tests it");
     add_options(*training, s);
-    training->add_option("--results", results, "file that gets one line of JSON at the end, for studies of many runs")
+    training
+        ->add_option("--results", results.file, "file that gets one line of JSON at the end, for studies of many runs")
         ->check(not_empty());
-    training->add_option("--label", label, "of that line");
+    training->add_option("--label", results.label, "of that line");
     training->callback([&] {
-        check_options(s, *training);
-        train(s, results, label, command, without_places);
+        const program::entry& e = program::find(s.network, s.scheme, s.optimizer);
+        check_options(e, s, *training);
+        results.command = command_of(without_places(words));
+        train(e, s, results, command_of(words));
     });
 
     std::string run, output;

@@ -19,7 +19,8 @@ CASES = re.compile(r"\[doctest\] test cases: +\d+ \| +(\d+) passed \| +(\d+) fai
 
 
 def configure(build, **environment):
-    """Sets up a build folder; one that is there already is set up again, since packages may have come or gone."""
+    """Sets up a build folder; one that is there already is set up again, since packages may have come or gone. Returns
+    whether it is set up."""
     again = ["--reconfigure"] * (build / "build.ninja").exists()
     done = subprocess.run(["meson", "setup", *again, build, ROOT], env=os.environ | environment, text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)

@@ -64,9 +64,12 @@ TEST_CASE("slots of evaluation take the place of sums and of the slots of traini
     CHECK(with_sums(640).bytes(1) == 64 + 640 + 2 * 64); // or all that training needs
     std::byte memory[1024];
     const fqt::memory_places places(memory, with_sums(64));
-    CHECK(places.evaluation_slots == places.sums);
-    CHECK(places.slots == places.sums + 64);
     CHECK(places.shared == places.sums + 2 * 256);
+    fqt::context c;
+    c.use(places, with_sums(64), false);
+    CHECK(c.slot(1) == places.sums + 64 + 64);
+    c.use(places, with_sums(64), true);
+    CHECK(c.slot(1) == places.sums + 256);
     fqt::planner p(1);
     p.slot(64); // a layer that asks for slots alone has them in evaluation, too
     CHECK(p.plan().evaluation_slot == 64);

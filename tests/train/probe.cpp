@@ -8,13 +8,9 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
-#include <cstdio>
-#include <fstream>
-#include <iterator>
 #include <map>
 #include <numbers>
 #include <string>
-#include <unistd.h>
 #include <vector>
 
 using namespace fqt::layers;
@@ -412,80 +408,6 @@ TEST_CASE("a probe measures the rectifier that a network was given at run time, 
     CHECK(gradient_of(chosen) != gradient_of(typed));
 }
 
-TEST_CASE("a report can be printed, written and drawn") {
-    network n = made();
-    const fqt::noise_report report = probe{n}.measure(images(), labels(), {.draws = 1});
-    const std::string base = "/tmp/fqt_probe_" + std::to_string(getpid());
-    const auto text = [](const std::string& path) {
-        std::ifstream file(path);
-        return std::string{std::istreambuf_iterator<char>(file), {}};
-    };
-    {
-        std::FILE* file = std::fopen((base + ".txt").c_str(), "w");
-        report.print(file);
-        std::fclose(file);
-        fqt::record_file records(base + ".jsonl");
-        report.write(records, "a run", "a command");
-        report.svg(base + ".svg");
-    }
-    for (const std::string layer : {"first", "second", "a", "c"}) {
-        CHECK(text(base + ".txt").find("\n" + layer) != std::string::npos);
-        CHECK(text(base + ".jsonl").find("\"name\": \"" + layer + "\"") != std::string::npos);
-    }
-    CHECK(text(base + ".jsonl").find("null") == std::string::npos);
-    // The numbers of a product and of a normalization, column by column and metric by metric.
-    const auto printed = [&](const std::string& layer, const std::vector<double>& numbers) {
-        std::string line = "\n" + layer + std::string(std::string_view("normalization").size() - layer.size(), ' ');
-        char word[32];
-        for (const double v : numbers) {
-            std::snprintf(word, sizeof word, " %9.3g", v);
-            line += word;
-        }
-        return text(base + ".txt").find(line + "\n") != std::string::npos;
-    };
-    const auto decibels = [](const comparison& c) { return -10 * std::log10(c.noise_to_signal()); };
-    const noise_row &p = report.row("second"), &b = report.row("b");
-    CHECK(printed("second",
-                  {p.added, p.added_dw, p.arriving.noise_to_signal(), p.h.noise_to_signal(), decibels(p.h),
-                   p.h.cosine(), p.h.bias(), p.dw.noise_to_signal(), p.dw.cosine(), p.dw.bias(), p.clipped, p.zeros,
-                   p.head_room, p.gradient_norm, p.weight_norm, p.weight_gradient_norm}));
-    CHECK(printed("b",
-                  {b.gain.mean, b.gain.greatest, b.gain.spread, b.quantized.mean, b.quantized.greatest,
-                   b.quantized.spread, b.kept, b.output_gradient.noise_to_signal(), decibels(b.output_gradient),
-                   b.output_gradient.cosine(), b.output_gradient.bias(), b.gradient_norm}));
-    const auto recorded = [&](const char* layer, const char* metric, double value, const char* unit) {
-        std::string line =
-            fqt::json_line({"a run", "noise", layer, metric, value, unit, report.seed, report.threads, "a command"});
-        return text(base + ".jsonl").find(line) != std::string::npos;
-    };
-    CHECK(recorded("second", "h noise", p.h.noise_to_signal(), "ratio"));
-    CHECK(recorded("second", "added noise", p.added, "ratio"));
-    CHECK(recorded("second", "added noise in dW", p.added_dw, "ratio"));
-    CHECK(recorded("second", "dW cosine", p.dw.cosine(), "ratio"));
-    CHECK(recorded("second", "head-room", p.head_room, "bits"));
-    CHECK(recorded("second", "weight gradient norm", p.weight_gradient_norm, "norm"));
-    CHECK(recorded("b", "gain spread", b.gain.spread, "log"));
-    CHECK(recorded("b", "quantized gain greatest", b.quantized.greatest, "ratio"));
-    CHECK(recorded("b", "kept energy", b.kept, "share"));
-    CHECK(text(base + ".svg").find("<polyline") != std::string::npos);
-    CHECK(text(base + ".svg").ends_with("</svg>\n"));
-    for (const char* ending : {".txt", ".jsonl", ".svg"}) std::remove((base + ending).c_str());
-}
-
-TEST_CASE("a plot leaves out what an axis cannot show") {
-    fqt::plot p{.title = "a < b & c", .log_y = true};
-    p.lines = {{"line", {{0, 1}, {1, 0}, {2, std::nan("")}, {3, 10}, {4, 100}}}};
-    const std::string svg = p.svg();
-    std::size_t marks = 0;
-    for (std::size_t at = svg.find("<circle"); at != std::string::npos; at = svg.find("<circle", at + 1)) ++marks;
-    CHECK(marks == 3);
-    CHECK(svg.find("nan") == std::string::npos);
-    CHECK(svg.find("a &lt; b &amp; c") != std::string::npos);
-    CHECK(fqt::plot{}.svg().ends_with("</svg>\n")); // nothing to show
-    CHECK_THROWS_WITH_AS(p.write("/tmp/no such folder/plot.svg"),
-                         doctest::Contains("the picture /tmp/no such folder/plot.svg cannot be written"), fqt::error);
-}
-
 TEST_CASE("a measurement that cannot be made says why") {
     network n = made();
     probe p(n, {.batch = 8});
@@ -495,7 +417,6 @@ TEST_CASE("a measurement that cannot be made says why") {
                          fqt::error);
     CHECK_THROWS_WITH_AS(p.measure(x, labels(), {.draws = 0}), doctest::Contains("asked for 0 draws"), fqt::error);
     CHECK_THROWS_WITH_AS(probe(n, {.batch = -1}), doctest::Contains("batches of -1 samples"), fqt::error);
-    CHECK_THROWS_WITH_AS(fqt::noise_report{}.row("conv"), doctest::Contains("no layer 'conv'"), fqt::error);
     const fqt::plain<fqt::shape{2, 7, 7}> tensor{x.data()};
     CHECK_THROWS_WITH_AS(compare(fqt::observed_tensor("first", "input", 1, tensor), std::vector<float>(3)),
                          doctest::Contains("has 98 values in 2 channels and is compared with 3 values"), fqt::error);

@@ -132,3 +132,17 @@ TEST_CASE("a document has a white background, and an element takes the page's co
     CHECK(count(p.element(), "black") == 0);
     CHECK(count(p.element(), "aria-label=\"&quot;a&quot; &lt; b &amp; c \"") == 1);
 }
+
+TEST_CASE("a plot leaves out what an axis cannot show") {
+    fqt::plot p{.title = "a < b & c", .log_y = true};
+    p.lines = {{"line", {{0, 1}, {1, 0}, {2, std::nan("")}, {3, 10}, {4, 100}}}};
+    const std::string svg = p.svg();
+    std::size_t marks = 0;
+    for (std::size_t at = svg.find("<circle"); at != std::string::npos; at = svg.find("<circle", at + 1)) ++marks;
+    CHECK(marks == 3);
+    CHECK(svg.find("nan") == std::string::npos);
+    CHECK(svg.find("a &lt; b &amp; c") != std::string::npos);
+    CHECK(fqt::plot{}.svg().ends_with("</svg>\n")); // nothing to show
+    CHECK_THROWS_WITH_AS(p.write("/tmp/no such folder/plot.svg"),
+                         doctest::Contains("the picture /tmp/no such folder/plot.svg cannot be written"), fqt::error);
+}

@@ -7,6 +7,7 @@
 #include <fqt/core/random.hpp>
 #include <fqt/core/shape.hpp>
 #include <fqt/layers/observer.hpp>
+#include <fqt/layers/planner.hpp>
 #include <fqt/quant/rectifier.hpp>
 
 #include <cstddef>
@@ -31,6 +32,16 @@ struct context {
     std::byte* slots{};           ///< gradients between layers
     int slot_count{};
     std::size_t slot_bytes{}; ///< bytes a slot
+
+    /// Takes a pass's memory from what was planned.
+    void use(const memory_places& places, const memory_plan& plan, bool evaluates) {
+        shared = places.shared;
+        scratch = places.scratch;
+        scratch_bytes = plan.scratch;
+        slots = evaluates ? places.sums : places.slots;
+        slot_count = plan.slots();
+        slot_bytes = evaluates ? plan.evaluation_slot : plan.slot;
+    }
 
     std::byte* scratch_of(int thread) const { return scratch + static_cast<std::size_t>(thread) * scratch_bytes; }
     std::byte* slot(int index) const {

@@ -30,14 +30,14 @@ struct memory_plan {
     }
 };
 
-/// Where the parts of a plan begin.
+/// Where the parts of a plan begin. In evaluation slots begin where sums do.
 struct memory_places {
-    std::byte *persistent{}, *saved{}, *sums{}, *slots{}, *evaluation_slots{}, *shared{}, *scratch{};
+    std::byte *persistent{}, *saved{}, *sums{}, *slots{}, *shared{}, *scratch{};
 
     memory_places() = default;
     memory_places(std::byte* base, const memory_plan& plan)
         : persistent(base), saved(persistent + plan.persistent), sums(saved + plan.saved), slots(sums + plan.sums),
-          evaluation_slots(sums), shared(sums + plan.between_layers()), scratch(shared + plan.shared) {}
+          shared(sums + plan.between_layers()), scratch(shared + plan.shared) {}
 };
 
 /// Walks the layers twice: once to add bytes up (at compile time, if asked), once to hand out the places.

@@ -91,7 +91,7 @@ public:
         plan_ = plan_of(options_.batch);
         memory_.take(memory, plan_.bytes(options_.threads));
         place();
-        if (options_.rectifier) require_normalization_for_it();
+        if (options_.rectifier) require_layer_for_rectifier();
         initialise(s);
     }
 
@@ -250,7 +250,7 @@ private:
         return o;
     }
 
-    void require_normalization_for_it() {
+    void require_layer_for_rectifier() {
         bool found = false;
         layers_.each_normalization([&](auto& n) { found = found || n.takes_any_rectifier; });
         if (!found)
@@ -279,13 +279,7 @@ private:
         c.rectification = options_.rectification;
         c.rectifier = options_.rectifier;
         c.watcher = watcher_;
-        c.shared = places_.shared;
-        c.scratch = places_.scratch;
-        c.scratch_bytes = plan_.scratch;
-        const bool evaluates = p == pass::evaluation;
-        c.slots = evaluates ? places_.evaluation_slots : places_.slots;
-        c.slot_count = plan_.slots();
-        c.slot_bytes = evaluates ? plan_.evaluation_slot : plan_.slot;
+        c.use(places_, plan_, p == pass::evaluation);
         return c;
     }
 

@@ -80,12 +80,7 @@ public:
         context_.threads = 1;
         context_.seed = options.seed.value;
         context_.rectification = options.rectification;
-        context_.slots = places_.slots;
-        context_.slot_count = plan_.slots();
-        context_.slot_bytes = plan_.slot;
-        context_.shared = places_.shared;
-        context_.scratch = places_.scratch;
-        context_.scratch_bytes = plan_.scratch;
+        context_.use(places_, plan_, false);
         layer_.prepare(naming{{}, &counters_[0], &counters_[1], false});
         layer_.initialise(options.seed.value);
         // Away from their first values, where symmetries may hide a wrong gradient.
@@ -133,8 +128,7 @@ public:
     void infer(int samples) {
         context c = context_;
         c.samples = samples;
-        c.slots = places_.evaluation_slots;
-        c.slot_bytes = plan_.evaluation_slot;
+        c.use(places_, plan_, true);
         std::ranges::fill(evaluated, 0.0f);
         evaluate(layer_.template infer<0>(c, input{x.data()}), samples, evaluated);
     }
