@@ -22,14 +22,16 @@ void multiply_add(counting, Sums& sums, const Repeated& repeated, const Vector& 
     multiply_add(arch::best{}, sums, repeated, vector);
 }
 
-/// Multiply-adds of the forward product, the input gradient and the weight gradient.
+/// Multiply-adds of the forward product, of the input gradient, and of the weight gradient for unsigned activations and
+/// for signed ones.
 struct counts {
-    std::int64_t forward, input_gradient, weight_gradient;
+    std::int64_t forward, input_gradient, weight_gradient, signed_weight_gradient;
     friend bool operator==(counts, counts) = default;
 };
 
 std::ostream& operator<<(std::ostream& out, counts c) {
-    return out << c.forward << ", " << c.input_gradient << ", " << c.weight_gradient;
+    return out << c.forward << ", " << c.input_gradient << ", " << c.weight_gradient << ", "
+               << c.signed_weight_gradient;
 }
 
 template <geometry G, class Kind>
@@ -49,68 +51,104 @@ counts count() {
     using input_gradient = kernels::input_gradient_product<G, Kind, counting>;
     using weight_gradient = kernels::weight_gradient_product<G, Kind, counting>;
     std::vector<float> sums(weight_gradient::sums);
+    const auto count_weight_gradient = [&](bool is_signed) {
+        return counted([&] {
+            weight_gradient::run(zeros(weight_gradient::staged_activation_bytes),
+                                 zeros(weight_gradient::staged_gradient_bytes), is_signed, 1.0f, sums.data());
+        });
+    };
     return {
         counted([&] { forward::run(zeros(forward::staged_bytes), zeros(forward::packed_bytes), ignore); }),
         counted([&] {
             input_gradient::run(zeros(input_gradient::staged_bytes), zeros(input_gradient::packed_bytes), ignore);
         }),
-        counted([&] {
-            weight_gradient::run(zeros(weight_gradient::staged_activation_bytes),
-                                 zeros(weight_gradient::staged_gradient_bytes), true, 1.0f, sums.data());
-        }),
+        count_weight_gradient(false),
+        count_weight_gradient(true),
     };
 }
 
+/// Nominal multiply-adds less those of rows of the window that lie in the border.
 template <geometry G>
-constexpr counts nominal{G.macs(), G.macs(), G.macs()};
+constexpr std::int64_t needed = [] {
+    int rows = 0;
+    for (int y = 0; y < G.out().height; ++y)
+        for (int r = 0; r < G.kernel_height; ++r) {
+            const int in_y = y * G.stride + r - G.pad;
+            rows += in_y >= 0 && in_y < G.in.height;
+        }
+    return G.macs() / (G.out().height * G.kernel_height) * rows;
+}();
+/// That, but for weight gradients of signed codes.
+template <geometry G>
+constexpr counts least_of_codes{needed<G>, needed<G>, needed<G>, G.macs()};
+template <geometry G>
+constexpr counts least_of_floats{needed<G>, needed<G>, needed<G>, needed<G>};
+
+/// Times small wholes.
+constexpr counts times(counts c, std::int64_t forward, std::int64_t input_gradient, std::int64_t weight_gradient) {
+    return {c.forward * forward, c.input_gradient * input_gradient, c.weight_gradient * weight_gradient,
+            c.signed_weight_gradient * weight_gradient};
+}
 
 } // namespace
 
-TEST_CASE("a step of a padded 3x3 convolution executes each nominal multiply-add once") {
+TEST_CASE("a step of a padded 3x3 convolution executes each nominal multiply-add once, but for rows of border") {
     constexpr geometry g = geometry_of({16, 8, 12}, 32, {3, 1, 1});
-    CHECK(count<g, kernels::integer>() == nominal<g>);
-    CHECK(count<g, kernels::real>() == nominal<g>);
+    static_assert(needed<g> == std::int64_t{22} * 3 * 12 * 16 * 32); // by hand: of 24 rows two are border
+    CHECK(count<g, kernels::integer>() == least_of_codes<g>);
+    CHECK(count<g, kernels::real>() == least_of_floats<g>);
+}
+
+TEST_CASE("rows of a window that is higher than its image are left out on both sides") {
+    constexpr geometry g = geometry_of({16, 2, 4}, 16, {5, 1, 2});
+    static_assert(needed<g> == std::int64_t{4} * 5 * 4 * 16 * 16); // by hand: of each window of five rows two remain
+    CHECK(count<g, kernels::integer>() == least_of_codes<g>);
+    constexpr geometry wide = geometry_of({16, 2, 4}, 16, {7, 1, 3});
+    CHECK(count<wide, kernels::integer>() == least_of_codes<wide>);
+    CHECK(count<wide, kernels::real>() == least_of_floats<wide>);
 }
 
 TEST_CASE("at stride 2 no inserted zero is multiplied") {
     constexpr geometry g = geometry_of({16, 8, 16}, 16, {3, 2, 1});
-    CHECK(count<g, kernels::integer>() == nominal<g>);
-    CHECK(count<g, kernels::real>() == nominal<g>);
+    CHECK(count<g, kernels::integer>() == least_of_codes<g>);
+    CHECK(count<g, kernels::real>() == least_of_floats<g>);
     constexpr geometry shortcut = geometry_of({32, 8, 8}, 48, {1, 2, 0});
-    CHECK(count<shortcut, kernels::integer>() == nominal<shortcut>);
+    CHECK(count<shortcut, kernels::integer>() == least_of_codes<shortcut>);
 }
 
 TEST_CASE("odd widths waste nothing but the last pixels of a group of four in the weight gradient") {
     constexpr geometry g = geometry_of({16, 5, 7}, 16, {3, 1, 1});
-    CHECK(count<g, kernels::integer>() == counts{g.macs(), g.macs(), g.macs() / 7 * 8});
-    CHECK(count<g, kernels::real>() == nominal<g>);
+    constexpr counts codes{needed<g>, needed<g>, needed<g> / 7 * 8, g.macs() / 7 * 8};
+    CHECK(count<g, kernels::integer>() == codes);
+    CHECK(count<g, kernels::real>() == least_of_floats<g>);
 }
 
 TEST_CASE("a dense layer's gradient meets each weight once") {
     constexpr geometry g = geometry_of_dense({16, 3, 4}, 32);
-    CHECK(count<g, kernels::integer>() == counts{g.macs(), g.macs(), g.macs() * 4});
-    CHECK(count<g, kernels::real>() == nominal<g>);
+    CHECK(count<g, kernels::integer>() == counts{g.macs(), g.macs(), g.macs() * 4, g.macs() * 4});
+    CHECK(count<g, kernels::real>() == least_of_floats<g>);
 }
 
 TEST_CASE("groups of whole blocks of outputs multiply only within themselves") {
     constexpr geometry g = geometry_of({16, 6, 8}, 32, {3, 1, 1, 2});
-    CHECK(count<g, kernels::integer>() == counts{g.macs(), 2 * g.macs(), 2 * g.macs()});
+    CHECK(count<g, kernels::integer>() == times(least_of_codes<g>, 1, 2, 2));
     constexpr geometry wide = geometry_of({32, 6, 8}, 32, {3, 1, 1, 2});
-    CHECK(count<wide, kernels::integer>() == nominal<wide>);
-    CHECK(count<wide, kernels::real>() == nominal<wide>);
+    CHECK(count<wide, kernels::integer>() == least_of_codes<wide>);
+    CHECK(count<wide, kernels::real>() == least_of_floats<wide>);
 }
 
 TEST_CASE("a block of 16 outputs of narrow groups meets the channels of all of them") {
     constexpr geometry g = geometry_of({16, 4, 4}, 16, {3, 1, 1, 4});
-    CHECK(count<g, kernels::integer>() == counts{4 * g.macs(), 4 * g.macs(), 4 * g.macs()});
+    CHECK(count<g, kernels::integer>() == times(least_of_codes<g>, 4, 4, 4));
 }
 
 TEST_CASE("a depthwise convolution multiplies its own channels alone, in groups of four taps of a row or four pixels") {
     constexpr geometry g = geometry_of({32, 4, 4}, 32, {3, 1, 1, 32});
-    CHECK(count<g, kernels::integer>() == counts{g.macs() / 3 * 4, g.macs() / 3 * 4, g.macs()});
-    CHECK(count<g, kernels::real>() == nominal<g>);
+    CHECK(count<g, kernels::integer>() == counts{g.macs() / 3 * 4, g.macs() / 3 * 4, g.macs(), g.macs()});
+    CHECK(count<g, kernels::real>() == counts{g.macs(), g.macs(), g.macs(), g.macs()});
     // At stride 2 each row of the window is two groups of an input gradient, one for each phase.
     constexpr geometry strided = geometry_of({16, 8, 16}, 16, {3, 2, 1, 16});
-    CHECK(count<strided, kernels::integer>() == counts{strided.macs() / 3 * 4, strided.macs() / 3 * 8, strided.macs()});
-    CHECK(count<strided, kernels::real>() == nominal<strided>);
+    constexpr std::int64_t n = strided.macs();
+    CHECK(count<strided, kernels::integer>() == counts{n / 3 * 4, n / 3 * 8, n, n});
+    CHECK(count<strided, kernels::real>() == counts{n, n, n, n});
 }

@@ -167,6 +167,7 @@ inline constexpr geometry geometries[] = {
     geometry_of({2, 11, 12}, 5, {9, 1, 4}),  // kernel larger than 8
     geometry_of({16, 1, 1}, 16, {3, 1, 1}),  // an image smaller than its kernel
     geometry_of({12, 2, 2}, 100, {3, 3, 1}), // stride 3
+    geometry_of({16, 8, 7}, 16, {3, 3, 0}),  // pixels that no window reaches, at the end
 };
 inline constexpr int geometries_on_every_arch = 3, geometries_in_floats = 4;
 

@@ -5,10 +5,11 @@
 //
 // A tile holds the sums of P pixels of one row times V vectors of 16 outputs. One step takes one group of channels and
 // one row of taps: each operand is read once, repeated in all lanes, and multiplied into every sum whose window it is
-// in. Packed weights lie in the order in which tiles read them:
-//   [start of each sum: run][block] [16 lanes]     integer kind: int32, -128 * sum of the run's weights if signed
+// in. Rows of taps that meet nothing but border are left out, so that a sum goes over a range of steps. Sums longer
+// than `Longest` products are cut into several ranges, which are added up in float. Packed weights lie in the order in
+// which tiles read them:
+//   [start of each sum: range][block] [16 lanes]   integer kind: int32, -128 * sum of the range's weights if signed
 //   [block / V][row of taps][channel group][tap][V] [16 lanes][group]
-// Sums longer than `Longest` products are cut into runs of steps, which are added up in float.
 
 #include <fqt/kernels/kind.hpp>
 #include <fqt/kernels/limits.hpp>
@@ -17,6 +18,7 @@
 #include <fqt/kernels/unroll.hpp>
 
 #include <algorithm>
+#include <array>
 #include <type_traits>
 
 namespace fqt::kernels {
@@ -41,11 +43,36 @@ private:
     static constexpr int group_bytes = Kind::group * operand_bytes;
 
     static constexpr bool in_runs = is_integer<Kind> && std::int64_t{C.taps()} * channels.group_channels() > Longest;
-    static constexpr int run_steps = in_runs
-        ? std::max(1, static_cast<int>(Longest / (std::max(row_taps, 1) * Kind::group)))
-        : std::max(total_steps, 1);
-    static constexpr int runs = std::max(1, (total_steps + run_steps - 1) / run_steps);
+    static constexpr int run_steps = std::max(1, static_cast<int>(Longest / (std::max(row_taps, 1) * Kind::group)));
     static_assert(!in_runs || row_taps * Kind::group <= Longest);
+
+    // Steps that sums go over: one range after the other where they are cut, or else the one of a row of sites, which
+    // changes where the window enters or leaves the border.
+    struct step_range {
+        int first, end;
+    };
+    static constexpr bool changes_range(int y) {
+        return y > 0 && !in_runs && total_steps > 0 && C.tap_rows(y) != C.tap_rows(y - 1);
+    }
+    static constexpr int range_count = [] {
+        if (in_runs) return (total_steps + run_steps - 1) / run_steps;
+        int count = 1;
+        for (int y = 0; y < C.sites_y; ++y) count += changes_range(y);
+        return count;
+    }();
+    static constexpr auto ranges = [] {
+        std::array<step_range, range_count> all{};
+        if constexpr (in_runs) {
+            for (int i = 0; i < range_count; ++i) all[i] = {i * run_steps, std::min((i + 1) * run_steps, total_steps)};
+        } else if constexpr (total_steps > 0) {
+            constexpr int row_steps = columns * groups_of_channels;
+            for (int y = 0, i = 0; y < C.sites_y; ++y) {
+                i += changes_range(y);
+                all[i] = {C.tap_rows(y).first * row_steps, C.tap_rows(y).end * row_steps};
+            }
+        }
+        return all;
+    }();
 
     static constexpr int output_blocks = blocks(C.outputs);
     static constexpr tile_shape shape_of_tile = best_tile({.rows = C.sites_x,
@@ -65,7 +92,7 @@ private:
     static constexpr int step_bytes = row_taps * vectors * vector_bytes;
 
     static constexpr std::size_t start_bytes =
-        is_integer<Kind> ? std::size_t{runs} * std::size_t{output_blocks} * vector_bytes : 0;
+        is_integer<Kind> ? std::size_t{range_count} * std::size_t{output_blocks} * vector_bytes : 0;
     static constexpr std::size_t weight_bytes =
         std::size_t{output_blocks / vectors} * std::size_t{total_steps} * step_bytes;
 
@@ -82,7 +109,7 @@ public:
     static void pack(const WeightAt& weight_at, bool is_signed, int part, std::byte* packed) {
         const int block = part * vectors;
         if constexpr (is_integer<Kind>)
-            for (int run = 0; run < runs; ++run) std::memset(start_of(packed, run, block), 0, vectors * vector_bytes);
+            for (int i = 0; i < range_count; ++i) std::memset(start_of(packed, i, block), 0, vectors * vector_bytes);
         std::byte* to = packed + start_bytes + std::ptrdiff_t{part} * total_steps * step_bytes;
         for (int step = 0; step < total_steps; ++step) {
             const int tap_row = step / groups_of_channels;
@@ -97,8 +124,9 @@ public:
                                              tap_row % columns + tap);
                     std::memcpy(to, w, sizeof w);
                     if constexpr (is_integer<Kind>)
-                        if (is_signed) {
-                            std::byte* start = start_of(packed, step / run_steps, 0) + output * 4;
+                        for (int i = 0; is_signed && i < range_count; ++i) {
+                            if (step < ranges[i].first || step >= ranges[i].end) continue;
+                            std::byte* start = start_of(packed, i, 0) + output * 4;
                             store(start, load<std::int32_t>(start) - 128 * (w[0] + w[1] + w[2] + w[3]));
                         }
                 }
@@ -110,11 +138,12 @@ public:
     template <class Epilogue>
     static void run(const std::byte* staged, const std::byte* packed, const Epilogue& epilogue) {
         for (int block = 0; block < output_blocks; block += vectors)
-            for (int y = 0; y < C.sites_y; ++y) {
+            for (int y = 0, range = 0; y < C.sites_y; ++y) {
+                if constexpr (range_count > 1) range += changes_range(y);
                 for (int x = 0; x < tiles.count; ++x)
-                    tile<tiles.full>(staged, packed, block, y, x * tiles.full, epilogue);
+                    tile<tiles.full>(staged, packed, block, y, x * tiles.full, range, epilogue);
                 if constexpr (tiles.rest > 0)
-                    tile<tiles.rest>(staged, packed, block, y, tiles.count * tiles.full, epilogue);
+                    tile<tiles.rest>(staged, packed, block, y, tiles.count * tiles.full, range, epilogue);
             }
     }
 
@@ -125,12 +154,12 @@ private:
     static const std::byte* site(const std::byte* staged, int y, int x) {
         return staged + (std::ptrdiff_t{C.top + y * C.stride} * C.image_width + C.left + x * C.stride) * pixel_bytes;
     }
-    static std::byte* start_of(std::byte* packed, int run, int block) {
-        return packed + (std::ptrdiff_t{run} * output_blocks + block) * vector_bytes;
+    static std::byte* start_of(std::byte* packed, int range, int block) {
+        return packed + (std::ptrdiff_t{range} * output_blocks + block) * vector_bytes;
     }
 
     template <int Pixels, class Epilogue>
-    static void tile(const std::byte* staged, const std::byte* packed, int block, int y, int x,
+    static void tile(const std::byte* staged, const std::byte* packed, int block, int y, int x, int range,
                      const Epilogue& shared_epilogue) {
         constexpr int size = Pixels * vectors;
         const Epilogue epilogue = shared_epilogue;
@@ -142,31 +171,31 @@ private:
                 epilogue(C.target(y, x + i / vectors), block + i % vectors, sums_type::zero());
             });
         } else if constexpr (!in_runs) {
-            accumulate<Pixels>(sums, image, weights, packed, block, 0);
+            accumulate<Pixels>(sums, image, weights, packed, block, range);
             unroll<size>([&](auto i) __attribute__((always_inline)) {
                 epilogue(C.target(y, x + i / vectors), block + i % vectors, sums_type(sums[i]));
             });
         } else {
             sums_type total[size];
             for (auto& t : total) t = sums_type::zero();
-            for (int run = 0; run < runs; ++run) {
-                accumulate<Pixels>(sums, image, weights, packed, block, run);
-                for (int i = 0; i < size; ++i) total[i] = total[i] + simd::i32x16<Arch>(sums[i]).to_float();
+            for (int i = 0; i < range_count; ++i) {
+                accumulate<Pixels>(sums, image, weights, packed, block, i);
+                for (int j = 0; j < size; ++j) total[j] = total[j] + simd::i32x16<Arch>(sums[j]).to_float();
             }
             for (int i = 0; i < size; ++i) epilogue(C.target(y, x + i / vectors), block + i % vectors, total[i]);
         }
     }
 
-    // The sums of one run, from its start.
+    // The sums over one range, from their starts.
     template <int Pixels>
     [[gnu::always_inline]] static void accumulate(accumulator (&sums)[Pixels * vectors], const std::byte* image,
                                                   const std::byte* weights, const std::byte* packed, int block,
-                                                  int run) {
+                                                  int range) {
         unroll<Pixels * vectors>([&](auto i) __attribute__((always_inline)) {
-            sums[i] = start(packed, run, block + i % vectors);
+            sums[i] = start(packed, range, block + i % vectors);
         });
-        int step = run * run_steps, tap_row = step / groups_of_channels, group = step % groups_of_channels;
-        const int end = std::min(step + run_steps, total_steps);
+        const step_range steps = ranges[range_count > 1 ? range : 0];
+        int step = steps.first, tap_row = step / groups_of_channels, group = step % groups_of_channels;
         const std::byte* operands = image + tap_offset(tap_row) + group * group_bytes;
         weights += std::ptrdiff_t{step} * step_bytes;
         // Tested below, since g++ would copy the test of a loop above it, and with it every sum at the loop's end.
@@ -181,7 +210,7 @@ private:
                 group = 0;
                 operands = image + tap_offset(++tap_row);
             }
-        } while (++step < end);
+        } while (++step < steps.end);
     }
 
     // Taps First to First + Taps - 1 of one row and one group of channels. Position q of the image is under tap t of
@@ -209,10 +238,10 @@ private:
         });
     }
 
-    FQT_INLINE static accumulator start(const std::byte* packed, int run, int block) {
+    FQT_INLINE static accumulator start(const std::byte* packed, int range, int block) {
         if constexpr (is_integer<Kind>)
             return accumulator::load(reinterpret_cast<const std::int32_t*>(packed)
-                                     + (std::ptrdiff_t{run} * output_blocks + block) * lanes);
+                                     + (std::ptrdiff_t{range} * output_blocks + block) * lanes);
         else return accumulator::zero();
     }
 };

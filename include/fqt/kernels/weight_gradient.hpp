@@ -9,9 +9,12 @@
 //   some outputs k times V vectors of 16 channels: gradients are repeated, activations are vectors,
 // whichever is estimated to be faster.
 //
+// Rows y of h that kernel row r multiplies with border alone are left out, but for signed activations.
+//
 // Integer sums are exact; each run of rows, short enough for int32, is one sum and is added as
 //   into[i] = fma(scale, float(sum), into[i]).
-// A float sum is a chain of fma from 0 over y, x ascending, operands of the border included; then the same fma.
+// A float sum is a chain of fma from 0 over y, x ascending, operands of the border included but for rows of border;
+// then the same fma.
 
 #include <fqt/kernels/pixel_groups.hpp>
 #include <fqt/kernels/tile_shape.hpp>
@@ -163,6 +166,17 @@ private:
         const std::int32_t* starts(int run) const { return staged::starts(this->gradient, run); }
     };
 
+    // Output rows y at which kernel row r lies in the image.
+    static constexpr auto rows_in_image = [] {
+        std::array<row_range, G.kernel_height> rows{};
+        for (int r = 0; r < G.kernel_height; ++r)
+            for (int y = out.height; y-- > 0;) {
+                const int in_y = y * G.stride + r - G.pad;
+                if (in_y >= 0 && in_y < G.in.height) rows[r] = {y, std::max(rows[r].end, y + 1)};
+            }
+        return rows;
+    }();
+
     static constexpr std::ptrdiff_t sum_index(int r, int row, int s) {
         return ((std::ptrdiff_t{r} * row_count + row) * G.kernel_width + s) * lane_count;
     }
@@ -180,7 +194,11 @@ private:
                 constexpr int v = i % vectors, first = i / (taps * vectors);
                 sum[i] = start(x, run, input_lanes ? row + first : lane + v * lanes);
             });
-            add_rows<Rows>(sum, x, run, r, s, row, lane);
+            // What signed sums start with is of all rows.
+            const row_range in_image = is_integer<Kind> && x.is_signed ? row_range{0, out.height} : rows_in_image[r];
+            const row_range ys{std::max(run * staged::run_rows, in_image.first),
+                               std::min((run + 1) * staged::run_rows, in_image.end)};
+            if (ys.first < ys.end) add_rows<Rows>(sum, x, ys, r, s, row, lane);
             unroll<size>([&](auto i) __attribute__((always_inline)) {
                 constexpr int v = i % vectors, tap = i / vectors % taps, of_row = i / (taps * vectors);
                 add_scaled<Kind, Arch>(x.scale, sum[i], x.is_first && run == 0,
@@ -190,10 +208,9 @@ private:
     }
 
     template <int Rows>
-    [[gnu::always_inline]] static void add_rows(accumulator (&sum)[Rows * taps * vectors], const task& x, int run,
+    [[gnu::always_inline]] static void add_rows(accumulator (&sum)[Rows * taps * vectors], const task& x, row_range ys,
                                                 int r, int s, int row, int lane) {
-        int y = run * staged::run_rows;
-        const int end = std::min(y + staged::run_rows, out.height);
+        int y = ys.first;
         const int channel = input_lanes ? lane : groups.first(lane / lanes) + row, k = input_lanes ? row : lane;
         const std::byte* activation_row = x.activation + staged::channel_offset(channel) + staged::tap_offset(s)
             + (std::ptrdiff_t{y} * G.stride + r) * staged::row_bytes;
@@ -210,7 +227,7 @@ private:
                 gradient += vector_bytes;
             } while (++step < staged::steps);
             activation_row += G.stride * staged::row_bytes;
-        } while (++y < end);
+        } while (++y < ys.end);
     }
 
     template <int Rows>
