@@ -183,7 +183,7 @@ private:
 
     // Sums are [row][tap][vector], for Rows rows from `row`, kernel row r, columns from s, lanes from `lane`.
     template <int Rows>
-    static void run_tile(const task& x, int r, int s, int row, int lane) {
+    [[gnu::always_inline]] static void run_tile(const task& x, int r, int s, int row, int lane) {
         constexpr int size = Rows * taps * vectors;
         // A block of outputs of few channels meets fewer than others do.
         if (G.groups > 1 && groups.first(lane / lanes) + row >= G.in.channels) return;

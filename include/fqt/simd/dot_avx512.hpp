@@ -49,7 +49,12 @@ template <class Code>
 struct code_matrix<arch::avx512, Code> {
     __m512i codes;
 
-    FQT_INLINE static code_matrix load(const std::byte* from) { return {_mm512_loadu_si512(from)}; }
+    FQT_INLINE static code_matrix load(const std::byte* from) {
+        __m512i codes = _mm512_loadu_si512(from);
+        // g++ would read memory anew for each product, more often than a core can.
+        asm("" : "+v"(codes));
+        return {codes};
+    }
     FQT_INLINE static code_matrix across(const std::byte* from) {
         return {detail::transposed(_mm512_loadu_si512(from))};
     }
