@@ -18,7 +18,6 @@
 #include <fqt/kernels/unroll.hpp>
 
 #include <algorithm>
-#include <array>
 #include <type_traits>
 
 namespace fqt::kernels {
@@ -49,7 +48,7 @@ private:
     // Steps that sums go over: one range after the other where they are cut, or else the one of a row of sites, which
     // changes where the window enters or leaves the border.
     struct step_range {
-        int first, end;
+        int first{}, end{};
     };
     static constexpr bool changes_range(int y) {
         return y > 0 && !in_runs && total_steps > 0 && C.tap_rows(y) != C.tap_rows(y - 1);
@@ -60,15 +59,19 @@ private:
         for (int y = 0; y < C.sites_y; ++y) count += changes_range(y);
         return count;
     }();
-    static constexpr auto ranges = [] {
-        std::array<step_range, range_count> all{};
+    struct step_ranges {
+        step_range at[range_count];
+    };
+    static constexpr step_ranges ranges = [] {
+        step_ranges all{};
         if constexpr (in_runs) {
-            for (int i = 0; i < range_count; ++i) all[i] = {i * run_steps, std::min((i + 1) * run_steps, total_steps)};
+            for (int i = 0; i < range_count; ++i)
+                all.at[i] = {i * run_steps, std::min((i + 1) * run_steps, total_steps)};
         } else if constexpr (total_steps > 0) {
             constexpr int row_steps = columns * groups_of_channels;
             for (int y = 0, i = 0; y < C.sites_y; ++y) {
                 i += changes_range(y);
-                all[i] = {C.tap_rows(y).first * row_steps, C.tap_rows(y).end * row_steps};
+                all.at[i] = {C.tap_rows(y).first * row_steps, C.tap_rows(y).end * row_steps};
             }
         }
         return all;
@@ -125,7 +128,7 @@ public:
                     std::memcpy(to, w, sizeof w);
                     if constexpr (is_integer<Kind>)
                         for (int i = 0; is_signed && i < range_count; ++i) {
-                            if (step < ranges[i].first || step >= ranges[i].end) continue;
+                            if (step < ranges.at[i].first || step >= ranges.at[i].end) continue;
                             std::byte* start = start_of(packed, i, 0) + output * 4;
                             store(start, load<std::int32_t>(start) - 128 * (w[0] + w[1] + w[2] + w[3]));
                         }
@@ -194,7 +197,7 @@ private:
         unroll<Pixels * vectors>([&](auto i) __attribute__((always_inline)) {
             sums[i] = start(packed, range, block + i % vectors);
         });
-        const step_range steps = ranges[range_count > 1 ? range : 0];
+        const step_range steps = ranges.at[range_count > 1 ? range : 0];
         int step = steps.first, tap_row = step / groups_of_channels, group = step % groups_of_channels;
         const std::byte* operands = image + tap_offset(tap_row) + group * group_bytes;
         weights += std::ptrdiff_t{step} * step_bytes;

@@ -167,12 +167,15 @@ private:
     };
 
     // Output rows y at which kernel row r lies in the image.
-    static constexpr auto rows_in_image = [] {
-        std::array<row_range, G.kernel_height> rows{};
+    struct rows_of_kernel {
+        row_range at[G.kernel_height];
+    };
+    static constexpr rows_of_kernel rows_in_image = [] {
+        rows_of_kernel rows{};
         for (int r = 0; r < G.kernel_height; ++r)
             for (int y = out.height; y-- > 0;) {
                 const int in_y = y * G.stride + r - G.pad;
-                if (in_y >= 0 && in_y < G.in.height) rows[r] = {y, std::max(rows[r].end, y + 1)};
+                if (in_y >= 0 && in_y < G.in.height) rows.at[r] = {y, std::max(rows.at[r].end, y + 1)};
             }
         return rows;
     }();
@@ -195,7 +198,7 @@ private:
                 sum[i] = start(x, run, input_lanes ? row + first : lane + v * lanes);
             });
             // What signed sums start with is of all rows.
-            const row_range in_image = is_integer<Kind> && x.is_signed ? row_range{0, out.height} : rows_in_image[r];
+            const row_range in_image = is_integer<Kind> && x.is_signed ? row_range{0, out.height} : rows_in_image.at[r];
             const row_range ys{std::max(run * staged::run_rows, in_image.first),
                                std::min((run + 1) * staged::run_rows, in_image.end)};
             if (ys.first < ys.end) add_rows<Rows>(sum, x, ys, r, s, row, lane);
