@@ -78,13 +78,13 @@ constexpr std::int64_t needed = [] {
         }
     return G.macs() / (G.out().height * G.kernel_height) * rows;
 }();
-/// That, but for weight gradients of signed codes.
+/// The same, but weight gradients of signed codes multiply every row.
 template <geometry G>
 constexpr counts least_of_codes{needed<G>, needed<G>, needed<G>, G.macs()};
 template <geometry G>
 constexpr counts least_of_floats{needed<G>, needed<G>, needed<G>, needed<G>};
 
-/// Times small wholes.
+/// Each count times a factor of its own.
 constexpr counts times(counts c, std::int64_t forward, std::int64_t input_gradient, std::int64_t weight_gradient) {
     return {c.forward * forward, c.input_gradient * input_gradient, c.weight_gradient * weight_gradient,
             c.signed_weight_gradient * weight_gradient};
@@ -106,6 +106,20 @@ TEST_CASE("rows of a window that is higher than its image are left out on both s
     constexpr geometry wide = geometry_of({16, 2, 4}, 16, {7, 1, 3});
     CHECK(count<wide, kernels::integer>() == least_of_codes<wide>);
     CHECK(count<wide, kernels::real>() == least_of_floats<wide>);
+}
+
+TEST_CASE("a row of sites whose window meets border alone keeps one row") {
+    // Input rows 6 and 7 are in no window. Each of 8 x 7 input pixels meets one tap; dW has two pixels of four.
+    constexpr geometry g = geometry_of({16, 8, 7}, 16, {3, 3, 0});
+    constexpr std::int64_t dw = 9 * 2 * 4 * 16 * 16;
+    CHECK(count<g, kernels::integer>() == counts{needed<g>, 8 * 7 * 16 * 16, dw, dw});
+}
+
+TEST_CASE("first layers multiply every row in forward products, which have few steps") {
+    constexpr geometry g = geometry_of({4, 8, 8}, 16, {3, 1, 1});
+    const counts c = count<g, kernels::integer>();
+    CHECK(c.forward == g.macs());
+    CHECK(c.input_gradient == 4 * needed<g>); // 4 channels in 16 lanes
 }
 
 TEST_CASE("at stride 2 no inserted zero is multiplied") {

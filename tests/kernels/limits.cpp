@@ -10,8 +10,6 @@ using namespace fqt::test;
 
 namespace {
 
-using best = arch::best;
-
 /// Every sum of a product whose operands are all `x` and weights all `w`, as doubles.
 template <class Product>
 std::vector<double> sums_of(shape from, shape to, int weights, int x, int w, bool is_signed) {
@@ -28,71 +26,84 @@ std::vector<double> sums_of(shape from, shape to, int weights, int x, int w, boo
 
 /// A weight gradient whose int32 sums hold `Longest` products at most, against the reference, where floats are exact.
 template <geometry G, std::int64_t Longest>
-void check_weight_gradient_in_runs() {
-    const auto x = random_codes(G.in.size(), -9, 9, 1), h = random_codes(G.out().size(), -9, 9, 2);
+void check_weight_gradient_in_runs(bool is_signed) {
+    CAPTURE(is_signed);
+    const auto x = random_codes(G.in.size(), is_signed ? -9 : 0, 9, 1), h = random_codes(G.out().size(), -9, 9, 2);
     std::vector<std::int64_t> exact(static_cast<std::size_t>(G.weights()));
     kernels::reference::weight_gradient(G, x.data(), h.data(), exact.data());
     for_each_arch([&](auto arch) {
         CAPTURE(arch.name);
         using product = kernels::weight_gradient_product<G, kernels::integer, decltype(arch), Longest>;
         buffer activation(product::staged_activation_bytes), gradient(product::staged_gradient_bytes);
-        product::stage_activation(code_source{x, G.in.channels, true}, true, activation);
+        product::stage_activation(code_source{x, G.in.channels, is_signed}, is_signed, activation);
         product::stage_gradient(code_source{h, G.outputs, true}, gradient);
         std::vector<float> sums(product::sums), dw(exact.size());
-        product::run(activation, gradient, true, 1.0f, sums.data());
+        product::run(activation, gradient, is_signed, 1.0f, sums.data());
         CHECK(unpack<product>(sums, dw));
         CHECK(std::vector<std::int64_t>(dw.begin(), dw.end()) == exact);
     });
 }
 
-template <class Product>
-constexpr bool is_exact = std::is_same_v<typename Product::sums_type, simd::i32x16<best>>;
+template <class Product, class Arch>
+constexpr bool is_exact = std::is_same_v<typename Product::sums_type, simd::i32x16<Arch>>;
 
 } // namespace
 
 TEST_CASE("a sum of the longest length fits int32 at its greatest and least") {
     constexpr geometry g = geometry_of_dense({static_cast<int>(kernels::longest_sum), 1, 1}, 1);
-    using product = kernels::forward_product<g, kernels::integer, best>;
-    static_assert(is_exact<product>);
-    const double most = 255.0 * 128 * static_cast<double>(kernels::longest_sum);
-    CHECK(sums_of<product>(g.in, g.out(), g.weights(), 255, -128, false) == std::vector<double>{-most});
-    CHECK(sums_of<product>(g.in, g.out(), g.weights(), 255, 127, false)[0] == most / 128 * 127);
-    CHECK(sums_of<product>(g.in, g.out(), g.weights(), -128, -128, true)[0] == most / 255 * 128);
+    for_each_arch([&](auto arch) {
+        CAPTURE(arch.name);
+        using product = kernels::forward_product<g, kernels::integer, decltype(arch)>;
+        static_assert(is_exact<product, decltype(arch)>);
+        const double most = 255.0 * 128 * static_cast<double>(kernels::longest_sum);
+        CHECK(sums_of<product>(g.in, g.out(), g.weights(), 255, -128, false) == std::vector<double>{-most});
+        CHECK(sums_of<product>(g.in, g.out(), g.weights(), 255, 127, false)[0] == most / 128 * 127);
+        CHECK(sums_of<product>(g.in, g.out(), g.weights(), -128, -128, true)[0] == most / 255 * 128);
+    });
 }
 
 TEST_CASE("longer sums are added in float: a dense layer of 70,000 inputs") {
     constexpr geometry g = geometry_of_dense({70000, 1, 1}, 1);
-    using product = kernels::forward_product<g, kernels::integer, best>;
-    static_assert(!is_exact<product>);
-    // The exact sum is beyond int32; runs are exact in float, so that their sum is rounded once.
-    const double exact = 70000.0 * 255 * 127;
-    CHECK(exact > 2147483647.0);
-    CHECK(sums_of<product>(g.in, g.out(), g.weights(), 255, 127, false)[0] == double{static_cast<float>(exact)});
-    CHECK(sums_of<product>(g.in, g.out(), g.weights(), -127, 127, true)[0]
-          == double{static_cast<float>(-70000.0 * 127 * 127)});
+    for_each_arch([&](auto arch) {
+        CAPTURE(arch.name);
+        using product = kernels::forward_product<g, kernels::integer, decltype(arch)>;
+        static_assert(!is_exact<product, decltype(arch)>);
+        // The exact sum is beyond int32; runs are exact in float, so that their sum is rounded once.
+        const double exact = 70000.0 * 255 * 127;
+        CHECK(exact > 2147483647.0);
+        CHECK(sums_of<product>(g.in, g.out(), g.weights(), 255, 127, false)[0] == double{static_cast<float>(exact)});
+        CHECK(sums_of<product>(g.in, g.out(), g.weights(), -127, 127, true)[0]
+              == double{static_cast<float>(-70000.0 * 127 * 127)});
+    });
 }
 
 TEST_CASE("longer sums are added in float: the input gradient of 70,000 outputs") {
     constexpr geometry g = geometry_of_dense({1, 1, 1}, 70000);
-    using product = kernels::input_gradient_product<g, kernels::integer, best>;
-    static_assert(!is_exact<product>);
-    CHECK(sums_of<product>(g.out(), g.in, g.weights(), 127, -127, true)[0]
-          == double{static_cast<float>(-70000.0 * 127 * 127)});
+    for_each_arch([&](auto arch) {
+        CAPTURE(arch.name);
+        using product = kernels::input_gradient_product<g, kernels::integer, decltype(arch)>;
+        static_assert(!is_exact<product, decltype(arch)>);
+        CHECK(sums_of<product>(g.out(), g.in, g.weights(), 127, -127, true)[0]
+              == double{static_cast<float>(-70000.0 * 127 * 127)});
+    });
 }
 
 TEST_CASE("a weight gradient over 300 x 300 pixels is added in runs of rows") {
     constexpr geometry g = geometry_of({1, 300, 300}, 1, {1, 1, 0});
-    using product = kernels::weight_gradient_product<g, kernels::integer, best>;
-    const std::vector<int> x(90000, 255), h(90000, 127);
-    buffer activation(product::staged_activation_bytes), gradient(product::staged_gradient_bytes);
-    product::stage_activation(code_source{x, 1, false}, false, activation);
-    product::stage_gradient(code_source{h, 1, true}, gradient);
-    std::vector<float> sums(product::sums), dw(1);
-    product::run(activation, gradient, false, 0.5f, sums.data());
-    CHECK(unpack<product>(sums, dw));
-    // The first run has the 219 rows of 300 pixels that 65,793 products allow.
-    const float first = std::fma(0.5f, 219.0f * 300 * 255 * 127, 0.0f);
-    CHECK(dw[0] == std::fma(0.5f, 81.0f * 300 * 255 * 127, first));
+    for_each_arch([&](auto arch) {
+        CAPTURE(arch.name);
+        using product = kernels::weight_gradient_product<g, kernels::integer, decltype(arch)>;
+        const std::vector<int> x(90000, 255), h(90000, 127);
+        buffer activation(product::staged_activation_bytes), gradient(product::staged_gradient_bytes);
+        product::stage_activation(code_source{x, 1, false}, false, activation);
+        product::stage_gradient(code_source{h, 1, true}, gradient);
+        std::vector<float> sums(product::sums), dw(1);
+        product::run(activation, gradient, false, 0.5f, sums.data());
+        CHECK(unpack<product>(sums, dw));
+        // The first run has the 219 rows of 300 pixels that 65,793 products allow.
+        const float first = std::fma(0.5f, 219.0f * 300 * 255 * 127, 0.0f);
+        CHECK(dw[0] == std::fma(0.5f, 81.0f * 300 * 255 * 127, first));
+    });
 }
 
 TEST_CASE("sums cut into many runs equal the reference where floats are exact") {
@@ -121,6 +132,9 @@ TEST_CASE("sums cut into many runs equal the reference where floats are exact") 
         equals(kernels::input_gradient_product<g, kernels::integer, decltype(arch), 64>{}, code_source{h, 20, true},
                g.in, dx);
     });
-    check_weight_gradient_in_runs<g, 4>();                                           // one row a run
-    check_weight_gradient_in_runs<geometry_of({20, 5, 6}, 20, {3, 1, 1, 20}), 12>(); // depthwise, two rows a run
+    for (const bool is_signed : {false, true}) {
+        check_weight_gradient_in_runs<g, 4>(is_signed); // one row a run, of which some are left out where unsigned
+        check_weight_gradient_in_runs<geometry_of({20, 5, 6}, 20, {3, 1, 1}), 12>(is_signed);     // two rows a run
+        check_weight_gradient_in_runs<geometry_of({20, 5, 6}, 20, {3, 1, 1, 20}), 12>(is_signed); // depthwise
+    }
 }

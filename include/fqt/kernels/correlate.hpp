@@ -5,9 +5,9 @@
 //
 // A tile holds the sums of P pixels of one row times V vectors of 16 outputs. One step takes one group of channels and
 // one row of taps: each operand is read once, repeated in all lanes, and multiplied into every sum whose window it is
-// in. Rows of taps that meet nothing but border are left out, so that a sum goes over a range of steps. Sums longer
-// than `Longest` products are cut into several ranges, which are added up in float. Packed weights lie in the order in
-// which tiles read them:
+// in. A sum goes over a range of steps: rows of the window that meet border alone are left out, and sums longer than
+// `Longest` products are cut into several ranges, of all rows, which are added up in float. Packed weights lie in the
+// order in which tiles read them:
 //   [start of each sum: range][block] [16 lanes]   integer kind: int32, -128 * sum of the range's weights if signed
 //   [block / V][row of taps][channel group][tap][V] [16 lanes][group]
 
@@ -45,35 +45,31 @@ private:
     static constexpr int run_steps = std::max(1, static_cast<int>(Longest / (std::max(row_taps, 1) * Kind::group)));
     static_assert(!in_runs || row_taps * Kind::group <= Longest);
 
-    // Steps that sums go over: one range after the other where they are cut, or else the one of a row of sites, which
-    // changes where the window enters or leaves the border.
-    struct step_range {
-        int first{}, end{};
-    };
-    static constexpr bool changes_range(int y) {
-        return y > 0 && !in_runs && total_steps > 0 && C.tap_rows(y) != C.tap_rows(y - 1);
+    // Steps that sums go over: one range after the other where they are cut; or else those of a row of sites, without
+    // rows of the window that meet border alone. Few steps, as first layers have, are faster all of them.
+    static constexpr bool leaves_out_border = !in_runs && groups_of_channels > 1 && total_steps > 0;
+    static constexpr index_range steps_of(int y) {
+        if (!leaves_out_border) return {0, total_steps};
+        const index_range rows = C.window_rows(y);
+        return {rows.first * columns * groups_of_channels, rows.end * columns * groups_of_channels};
     }
+    static constexpr bool changes_range(int y) { return y > 0 && steps_of(y) != steps_of(y - 1); }
     static constexpr int range_count = [] {
         if (in_runs) return (total_steps + run_steps - 1) / run_steps;
         int count = 1;
         for (int y = 0; y < C.sites_y; ++y) count += changes_range(y);
         return count;
     }();
-    struct step_ranges {
-        step_range at[range_count];
+    struct table_of_ranges {
+        index_range at[range_count];
     };
-    static constexpr step_ranges ranges = [] {
-        step_ranges all{};
-        if constexpr (in_runs) {
+    static constexpr table_of_ranges ranges = [] {
+        table_of_ranges all{};
+        if (in_runs)
             for (int i = 0; i < range_count; ++i)
                 all.at[i] = {i * run_steps, std::min((i + 1) * run_steps, total_steps)};
-        } else if constexpr (total_steps > 0) {
-            constexpr int row_steps = columns * groups_of_channels;
-            for (int y = 0, i = 0; y < C.sites_y; ++y) {
-                i += changes_range(y);
-                all.at[i] = {C.tap_rows(y).first * row_steps, C.tap_rows(y).end * row_steps};
-            }
-        }
+        else
+            for (int y = 0, i = 0; y < C.sites_y; ++y) all.at[i += changes_range(y)] = steps_of(y);
         return all;
     }();
 
@@ -127,11 +123,12 @@ public:
                                              tap_row % columns + tap);
                     std::memcpy(to, w, sizeof w);
                     if constexpr (is_integer<Kind>)
-                        for (int i = 0; is_signed && i < range_count; ++i) {
-                            if (step < ranges.at[i].first || step >= ranges.at[i].end) continue;
-                            std::byte* start = start_of(packed, i, 0) + output * 4;
-                            store(start, load<std::int32_t>(start) - 128 * (w[0] + w[1] + w[2] + w[3]));
-                        }
+                        if (is_signed)
+                            for (int i = 0; i < range_count; ++i)
+                                if (ranges.at[i].first <= step && step < ranges.at[i].end) {
+                                    std::byte* start = start_of(packed, i, 0) + output * 4;
+                                    store(start, load<std::int32_t>(start) - 128 * (w[0] + w[1] + w[2] + w[3]));
+                                }
                 }
         }
     }
@@ -197,7 +194,7 @@ private:
         unroll<Pixels * vectors>([&](auto i) __attribute__((always_inline)) {
             sums[i] = start(packed, range, block + i % vectors);
         });
-        const step_range steps = ranges.at[range_count > 1 ? range : 0];
+        const index_range steps = ranges.at[range_count > 1 ? range : 0];
         int step = steps.first, tap_row = step / groups_of_channels, group = step % groups_of_channels;
         const std::byte* operands = image + tap_offset(tap_row) + group * group_bytes;
         weights += std::ptrdiff_t{step} * step_bytes;

@@ -9,7 +9,8 @@
 // read, and its codes brought side by side, once for all windows of the tile that it is in. Packed weights:
 //   [start of each sum: block] [16 lanes]      integer kind: int32, -128 * sum of the channel's weights if signed
 //   [block][t][group of u] [16 lanes][group]
-// A float sum is a chain of fma over t, u ascending: that of correlate.hpp without its zeros. Include that.
+// A float sum is a chain of fma over t, u ascending: that of correlate.hpp without zeros between groups, and with rows
+// of border. Include that.
 
 #include <fqt/kernels/correlate.hpp>
 

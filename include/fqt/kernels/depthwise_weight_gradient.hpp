@@ -5,7 +5,7 @@
 //
 // Both operands are vectors of 16 channels, staged as for any other convolution (pixel_groups.hpp). A tile holds, over
 // all pixels, the sums of some rows and columns of the window. Exactness, order and interface are those of
-// weight_gradient.hpp. Include that.
+// weight_gradient.hpp, but no rows are left out. Include that.
 
 #include <fqt/kernels/weight_gradient.hpp>
 

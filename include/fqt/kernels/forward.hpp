@@ -3,8 +3,8 @@
 // The forward product of one sample:
 //   sums[y][x][k] = sum over r, s, c of w[k][r][s][c] * x[c][y * stride + r - pad][x * stride + s - pad]
 //
-// Integer sums are exact. A float sum is a chain of fma from 0, operands of the border included unless all of row r is
-// border, in the order
+// Integer sums are exact. A float sum is a chain of fma from 0, operands of the border included (but for rows r that
+// are all border, which change no finite sum), in the order
 //   r, c, s ascending   for kernels up to five wide,
 //   r, s, c ascending   for wider ones (see taps.hpp).
 

@@ -4,8 +4,8 @@
 //   dx[y][x][c] = sum over k, r, s of w[k][r][s][c] * h[k][(y + pad - r) / stride][(x + pad - s) / stride]
 // over the r and s for which the divisions leave no remainder: one correlation for each phase of y and x.
 //
-// Integer sums are exact. A float sum is a chain of fma from 0, operands of the border included unless all of row r is
-// border, over the taps of its phase, in the order (see taps.hpp)
+// Integer sums are exact. A float sum is a chain of fma from 0, operands of the border included (but for rows r that
+// are all border, which change no finite sum), over the taps of its phase, in the order (see taps.hpp)
 //   r descending, k ascending, s descending   where a phase is up to five taps wide,
 //   r descending, s descending, k ascending   where it is wider.
 // For a dense layer, whose one tap each input meets once, both are: k ascending.

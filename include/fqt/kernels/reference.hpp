@@ -1,7 +1,8 @@
 #pragma once
 // SPDX-License-Identifier: BSD-3-Clause
 // The three products in plain loops over logical tensors: the specification. Integers are exact in int64; floats follow
-// the documented order of fma exactly, so kernels equal this bit for bit.
+// the documented order of fma exactly, so kernels equal this bit for bit: for finite operands, as some kernels leave
+// out rows of border.
 //   x [y][x][c] of shape G.in,  w and dw [k][r][s][channel of k's group],  h [y][x][k] of shape G.out(); no padded
 //   lanes.
 

@@ -3,8 +3,7 @@
 // Forward product and input gradient as one thing: a correlation, that is, a window of taps that walks over a staged,
 // padded image. The forward product is one correlation. The input gradient at stride S is S x S of them, each over
 // the image of h with only the taps that fall on a pixel of h: input row y meets kernel row r iff (y + pad - r) is a
-// multiple of S, and then reads row (y + pad - r) / S of h. No product with an inserted zero exists. Rows of taps that
-// meet nothing but border are left out, too.
+// multiple of S, and then reads row (y + pad - r) / S of h. No product with an inserted zero exists.
 //
 // The order of a sum, on which float bits rest, is: row of taps, then channel, then tap within the row, all ascending
 // in the staged image (so an input gradient meets r and s descending). A row of taps is a row of the window up to five
@@ -19,10 +18,10 @@ namespace fqt::kernels {
 /// Taps whose operands are read together.
 constexpr int taps_in_row(int window_width) { return window_width <= 5 ? window_width : 1; }
 
-/// Rows first, first + 1, ..., end - 1.
-struct row_range {
-    int first, end;
-    friend constexpr bool operator==(const row_range&, const row_range&) = default;
+/// The indices first, first + 1, ..., end - 1.
+struct index_range {
+    int first{}, end{};
+    friend constexpr bool operator==(const index_range&, const index_range&) = default;
 };
 
 /// sums[y][x][o] = sum over taps (t, u) and channels d of
@@ -31,7 +30,7 @@ struct correlation {
     int depth{}, outputs{}, groups = 1; // d runs over the depth / groups channels of o's group
     int taps_y = 1, taps_x = 1, stride = 1;
     int image_width = 1, top{}, left{}; // staged pixels; where the first site's window begins
-    row_range image_rows{0, 1};         // staged rows of the image; those before and behind are border
+    index_range image_rows{0, 1};       // staged rows of the image; those before and behind are border
     int sites_y = 1, sites_x = 1;
     int target_y{}, target_x{}, target_step = 1, target_width = 1; // the pixel that site (y, x) writes
     int plane = 0; // depthwise: staged pixels of a block of channels, which lie together; else 0
@@ -40,8 +39,8 @@ struct correlation {
         return (target_y + y * target_step) * target_width + target_x + x * target_step;
     }
     constexpr int taps() const { return taps_y * taps_x; }
-    /// The rows of taps that meet pixels, and not the border alone, from the sites of row y; one if none does.
-    constexpr row_range tap_rows(int y) const {
+    /// The rows of the window that meet pixels, and not border alone, from the sites of row y; one if none does.
+    constexpr index_range window_rows(int y) const {
         const int row = top + y * stride, first = std::clamp(image_rows.first - row, 0, taps_y - 1);
         return {first, std::clamp(image_rows.end - row, first + 1, taps_y)};
     }
@@ -93,7 +92,7 @@ struct staged_shape {
     constexpr int width() const { return left + inner.width + right; }
     constexpr int height() const { return top + inner.height + bottom; }
     constexpr int pixels() const { return width() * height(); }
-    constexpr row_range rows() const { return {top, top + inner.height}; }
+    constexpr index_range rows() const { return {top, top + inner.height}; }
     friend constexpr bool operator==(const staged_shape&, const staged_shape&) = default;
 };
 

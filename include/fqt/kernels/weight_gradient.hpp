@@ -9,7 +9,8 @@
 //   some outputs k times V vectors of 16 channels: gradients are repeated, activations are vectors,
 // whichever is estimated to be faster.
 //
-// Rows y of h that kernel row r multiplies with border alone are left out, but for signed activations.
+// Rows y of h that kernel row r multiplies with border alone are left out, but where activations are signed: those
+// sums start from all rows, and so must meet all of them.
 //
 // Integer sums are exact; each run of rows, short enough for int32, is one sum and is added as
 //   into[i] = fma(scale, float(sum), into[i]).
@@ -166,19 +167,11 @@ private:
         const std::int32_t* starts(int run) const { return staged::starts(this->gradient, run); }
     };
 
-    // Output rows y at which kernel row r lies in the image.
-    struct rows_of_kernel {
-        row_range at[G.kernel_height];
-    };
-    static constexpr rows_of_kernel rows_in_image = [] {
-        rows_of_kernel rows{};
-        for (int r = 0; r < G.kernel_height; ++r)
-            for (int y = out.height; y-- > 0;) {
-                const int in_y = y * G.stride + r - G.pad;
-                if (in_y >= 0 && in_y < G.in.height) rows.at[r] = {y, std::max(rows.at[r].end, y + 1)};
-            }
-        return rows;
-    }();
+    // Output rows at which kernel row r lies in the image; none if first >= end.
+    static constexpr index_range rows_in_image(int r) {
+        const auto output_row = [](int row) { return (std::max(row, 0) + G.stride - 1) / G.stride; };
+        return {output_row(G.pad - r), std::min(output_row(G.in.height + G.pad - r), out.height)};
+    }
 
     static constexpr std::ptrdiff_t sum_index(int r, int row, int s) {
         return ((std::ptrdiff_t{r} * row_count + row) * G.kernel_width + s) * lane_count;
@@ -197,10 +190,10 @@ private:
                 constexpr int v = i % vectors, first = i / (taps * vectors);
                 sum[i] = start(x, run, input_lanes ? row + first : lane + v * lanes);
             });
-            // What signed sums start with is of all rows.
-            const row_range in_image = is_integer<Kind> && x.is_signed ? row_range{0, out.height} : rows_in_image.at[r];
-            const row_range ys{std::max(run * staged::run_rows, in_image.first),
-                               std::min((run + 1) * staged::run_rows, in_image.end)};
+            const index_range in_image =
+                is_integer<Kind> && x.is_signed ? index_range{0, out.height} : rows_in_image(r);
+            const index_range ys{std::max(run * staged::run_rows, in_image.first),
+                                 std::min((run + 1) * staged::run_rows, in_image.end)};
             if (ys.first < ys.end) add_rows<Rows>(sum, x, ys, r, s, row, lane);
             unroll<size>([&](auto i) __attribute__((always_inline)) {
                 constexpr int v = i % vectors, tap = i / vectors % taps, of_row = i / (taps * vectors);
@@ -211,8 +204,8 @@ private:
     }
 
     template <int Rows>
-    [[gnu::always_inline]] static void add_rows(accumulator (&sum)[Rows * taps * vectors], const task& x, row_range ys,
-                                                int r, int s, int row, int lane) {
+    [[gnu::always_inline]] static void add_rows(accumulator (&sum)[Rows * taps * vectors], const task& x,
+                                                index_range ys, int r, int s, int row, int lane) {
         int y = ys.first;
         const int channel = input_lanes ? lane : groups.first(lane / lanes) + row, k = input_lanes ? row : lane;
         const std::byte* activation_row = x.activation + staged::channel_offset(channel) + staged::tap_offset(s)

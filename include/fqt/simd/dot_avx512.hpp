@@ -51,7 +51,7 @@ struct code_matrix<arch::avx512, Code> {
 
     FQT_INLINE static code_matrix load(const std::byte* from) {
         __m512i codes = _mm512_loadu_si512(from);
-        // g++ would read memory anew for each product, more often than a core can.
+        // Held in a register: g++ would repeat this load for each product, and a core loads less than it multiplies.
         asm("" : "+v"(codes));
         return {codes};
     }
