@@ -14,7 +14,10 @@
 // expect: fqt: repeat<N> needs N >= 1
 // expect: fqt: resnet_cifar<Depth> takes depths of 6n + 2
 // expect: fqt: resnet<Depth> takes depths 18, 34 and 50
-#include <fqt/fqt.hpp>
+#include <fqt/layers/dropout.hpp>
+#include <fqt/models/resnet.hpp>
+#include <fqt/models/small.hpp>
+#include <fqt/network/network.hpp>
 
 #if FQT_FAIL
 #define EITHER(good, wrong) wrong

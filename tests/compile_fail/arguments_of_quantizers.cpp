@@ -11,7 +11,15 @@
 // expect: fqt: per_block<Size> takes multiples of 16
 // expect: fqt: per_tile<Size> takes multiples of 16
 // expect: fqt: radix4<Phase> takes even_powers or odd_powers
-#include <fqt/fqt.hpp>
+#include <fqt/quant/asymmetric.hpp>
+#include <fqt/quant/block_scaled.hpp>
+#include <fqt/quant/blocks.hpp>
+#include <fqt/quant/dorefa.hpp>
+#include <fqt/quant/hadamard.hpp>
+#include <fqt/quant/mean_of.hpp>
+#include <fqt/quant/minifloat.hpp>
+#include <fqt/quant/power_of_two.hpp>
+#include <fqt/quant/radix4.hpp>
 
 #if FQT_FAIL
 #define EITHER(good, wrong) wrong

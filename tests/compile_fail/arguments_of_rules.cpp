@@ -10,7 +10,14 @@
 // expect: fqt: moving_average<Rule, Weight> takes the weight of this step, 0 to 1
 // expect: fqt: percentile<Percent> takes what is kept
 // expect: fqt: wage_update<Bits> takes 2 to 16 bits
-#include <fqt/fqt.hpp>
+#include <fqt/quant/adaptive_resolution.hpp>
+#include <fqt/quant/clip_memory.hpp>
+#include <fqt/quant/clipping.hpp>
+#include <fqt/quant/rectifier.hpp>
+#include <fqt/quant/rounding.hpp>
+#include <fqt/quant/scale.hpp>
+#include <fqt/train/integer_sgd.hpp>
+#include <fqt/train/optimizer.hpp>
 
 #if FQT_FAIL
 #define EITHER(good, wrong) wrong
