@@ -15,7 +15,8 @@ Stages, each of which needs the results of those before it:
             stages by default
 Every row of tier 1 is tuned by the same rule: three rates, and further ones by factors of two for as long as the best
 is at an end; rectified, at that rate, three weights of the chosen form, and rates with bounded branches by the same
-rule. The best of them is tested. Rows of tiers 2 and 3 are not tuned; they take the rate of a row of tier 1.
+rule. The best of them is tested. Rows of tiers 2 and 3 are not tuned; they take the rate of a row of tier 1, and where
+a row of tier 2 learns nothing at it, a quarter.
 """
 import argparse
 import concurrent.futures
@@ -190,8 +191,12 @@ def runs_of(stage, results):
         for scheme, like in PARTS.items():
             if (rate := best_rate(results, like)) is not None:
                 optimizer = OTHER_OPTIMIZERS.get(scheme, "sgd")
-                yield run_of("parts", scheme, rate=SETTINGS["rate"] if optimizer in OWN_RATES else rate,
+                run = run_of("parts", scheme, rate=SETTINGS["rate"] if optimizer in OWN_RATES else rate,
                              network=OTHER_NETWORKS.get(scheme, NETWORK), optimizer=optimizer)
+                yield run
+                learnt = results.accuracy(run)
+                if learnt is not None and learnt < chance(NETWORK) + 0.05 and optimizer not in OWN_RATES:
+                    yield {**run, "rate": rate / 4}
         for scheme in FORM_ROWS:
             if (rate := best_rate(results, scheme)) is not None:
                 yield run_of("ablation", scheme, rate=rate, last_gamma=0.0)
