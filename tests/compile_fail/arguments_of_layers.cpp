@@ -19,11 +19,7 @@
 #include <fqt/models/small.hpp>
 #include <fqt/network/network.hpp>
 
-#if FQT_FAIL
-#define EITHER(good, wrong) wrong
-#else
-#define EITHER(good, wrong) good
-#endif
+#include "either.hpp"
 
 using namespace fqt::layers;
 

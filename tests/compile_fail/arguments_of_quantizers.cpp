@@ -21,11 +21,7 @@
 #include <fqt/quant/power_of_two.hpp>
 #include <fqt/quant/radix4.hpp>
 
-#if FQT_FAIL
-#define EITHER(good, wrong) wrong
-#else
-#define EITHER(good, wrong) good
-#endif
+#include "either.hpp"
 
 using namespace fqt;
 

@@ -19,11 +19,7 @@
 #include <fqt/train/integer_sgd.hpp>
 #include <fqt/train/optimizer.hpp>
 
-#if FQT_FAIL
-#define EITHER(good, wrong) wrong
-#else
-#define EITHER(good, wrong) good
-#endif
+#include "either.hpp"
 
 using namespace fqt;
 

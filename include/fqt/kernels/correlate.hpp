@@ -46,7 +46,7 @@ private:
     static_assert(!in_runs || row_taps * Kind::group <= Longest);
 
     // Steps that sums go over: one range after the other where they are cut; or else those of a row of sites, without
-    // rows of the window that meet border alone. Few steps, as first layers have, are faster all of them.
+    // rows of the window that meet border alone. Sums of few steps, as in first layers, are faster whole.
     static constexpr bool leaves_out_border = !in_runs && groups_of_channels > 1 && total_steps > 0;
     static constexpr index_range steps_of(int y) {
         if (!leaves_out_border) return {0, total_steps};
