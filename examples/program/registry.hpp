@@ -8,6 +8,7 @@
 #include "settings.hpp"
 #include <algorithm>
 #include <cstdint>
+#include <initializer_list>
 #include <string>
 #include <string_view>
 #include <tuple>
@@ -46,12 +47,12 @@ inline std::vector<entry>& registry() {
     return list;
 }
 struct registered {
-    explicit registered(const entry& e) {
+    explicit registered(std::initializer_list<entry> entries) {
         auto& list = registry();
         const auto key = [](const entry& x) {
             return std::tuple(std::string_view(x.network), std::string_view(x.scheme), std::string_view(x.optimizer));
         };
-        list.insert(std::ranges::upper_bound(list, key(e), {}, key), e);
+        for (const entry& e : entries) list.insert(std::ranges::upper_bound(list, key(e), {}, key), e);
     }
 };
 
