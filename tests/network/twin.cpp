@@ -295,7 +295,7 @@ TEST_CASE(
     check_training<odd_channels, fqt::w8a8g4>({.samples = 129, .threads = 16});
 }
 
-TEST_CASE("doubles change few codes of a plain chain") { check_doubles<plain_chain, fqt::w8a8g4>({.samples = 200}); }
+TEST_CASE("doubles change few codes of a plain chain") { check_doubles<plain_chain, fqt::w8a8g4>({.samples = 60}); }
 TEST_CASE("the comparison with doubles notices pixels that are off by a thousandth") {
     CHECK(difference_to_doubles<plain_chain, fqt::w8a8g4>(false, {.samples = 5}, 0.001f).share() > 0.01);
 }
