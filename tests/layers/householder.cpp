@@ -36,7 +36,7 @@ struct bench {
     using groups = fqt::householder_groups<dims, dims>;
     template <class Q>
     using codes = fqt::gradient_codes<dims, Q>;
-    using lazy = fqt::stored_gradient<dims, float, 0>;
+    using lazy = fqt::stored_gradient<dims, float>;
     using arch = fqt::arch::best;
 
     explicit bench(int samples, int threads = 1) : shared(at(samples * sample_size * 4 + 20000)) {

@@ -41,11 +41,11 @@ struct normalization {
 
     explicit normalization(int planned) {
         fqt::planner counter(planned);
-        layer.plan(counter, input{}, 0);
+        layer.plan(counter, input{});
         persistent.resize(counter.plan().persistent / sizeof(double));
         shared.resize(counter.plan().shared / sizeof(double));
-        fqt::planner places(planned, {bytes(persistent), counter.plan()});
-        layer.plan(places, input{}, 0);
+        fqt::planner places(counter, {bytes(persistent), counter.plan()});
+        layer.plan(places, input{});
         layer.prepare({fqt::path{} / "norm", &products, &normalizations, true});
         layer.initialise(0);
         c.threads = 1;

@@ -193,10 +193,10 @@ struct odd_layer_spec : fqt::spec {
             if (Wrong == 1) fqt::fail("the layer has no forward pass; write one");
             return right::forward(c, x);
         }
-        template <unsigned Held, class X, class G, class Plus>
+        template <class X, class G, class Plus>
         auto backward(const fqt::context& c, const X& x, const G& g, const Plus& plus) {
-            if constexpr (Wrong == 2) return right::template backward<Held>(c, x, g, fqt::nothing{});
-            else return right::template backward<Held>(c, x, g, plus);
+            if constexpr (Wrong == 2) return right::backward(c, x, g, fqt::nothing{});
+            else return right::backward(c, x, g, plus);
         }
     };
 };

@@ -52,7 +52,7 @@ public:
     static constexpr float epsilon = traits::epsilon;
 
     template <class X>
-    constexpr auto plan(planner& p, const X& x, int) {
+    constexpr auto plan(planner& p, const X& x) {
         for (float** place :
              {&gamma_, &beta_, &gamma_gradient_, &beta_gradient_, &running_mean_, &running_variance_, &sigma_, &ones_,
               &scale_, &shift_, &a_, &b_, &c_, &slope_gamma_, &slope_sigma_, &own_.low, &own_.high})
@@ -164,7 +164,7 @@ public:
         return view(x);
     }
 
-    template <unsigned Held, class X>
+    template <class X>
     auto infer(const context&, const X& x) {
         round_parameters();
         use_running(x);
@@ -279,7 +279,7 @@ private:
     // ---- backward ----
 
 public:
-    template <unsigned Held, class X, class G, class Plus>
+    template <class X, class G, class Plus>
     auto backward(const context& c, const X& x, const G& g, const Plus& plus) {
         c.watcher.see_detail(name_.view(), "output_gradient", c.samples, g);
         reduce_gradient(c, x, g);

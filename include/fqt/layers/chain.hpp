@@ -121,7 +121,8 @@ struct chain_spec : spec {
             using type = detail::pack<std::index_sequence<I...>,
                                       typename Specs::template layer<shapes[I], scheme_at<I>, Arch>...>;
         };
-        typename elements_of<std::make_index_sequence<count>>::type elements_{};
+        using elements = typename elements_of<std::make_index_sequence<count>>::type;
+        elements elements_{};
 
         template <std::size_t I>
         constexpr auto& at() {
@@ -139,10 +140,14 @@ struct chain_spec : spec {
         }
 
     public:
+        template <class X>
+        static constexpr bool adds_plus =
+            fqt::adds_plus<std::remove_cvref_t<decltype(detail::get<0>(std::declval<elements&>()))>, X>;
+
         template <std::size_t I = 0, class X>
-        constexpr auto plan(planner& p, const X& x, int depth) {
-            const auto y = at<I>().plan(p, x, depth);
-            if constexpr (I + 1 < count) return plan<I + 1>(p, y, depth);
+        constexpr auto plan(planner& p, const X& x) {
+            const auto y = at<I>().plan(p, x);
+            if constexpr (I + 1 < count) return plan<I + 1>(p, y);
             else return y;
         }
         template <std::size_t I = 0, class X>
@@ -199,28 +204,28 @@ struct chain_spec : spec {
             if constexpr (I + 1 < count) return forward<I + 1>(c, y, at<I>());
             else return y;
         }
-        template <unsigned Held, std::size_t I = 0, class X>
+        template <std::size_t I = 0, class X>
         auto infer(const context& c, const X& x) {
-            const auto y = at<I>().template infer<Held>(c, x);
-            if constexpr (I + 1 < count) return infer<Held, I + 1>(c, y);
+            const auto y = at<I>().infer(c, x);
+            if constexpr (I + 1 < count) return infer<I + 1>(c, y);
             else return y;
         }
-        /// `plus` goes to the first element; until then its slots are held.
-        template <unsigned Held, std::size_t I = 0, class X, class G, class Plus>
+        /// `plus` goes to the first element.
+        template <std::size_t I = 0, class X, class G, class Plus>
         auto backward(const context& c, const X& x, const G& g, const Plus& plus) {
             if constexpr (I + 1 == count) {
-                return backward_at<Held, I>(c, x, g, plus);
+                return backward_at<I>(c, x, g, plus);
             } else {
-                const auto inner = backward<Held | Plus::slots, I + 1>(c, at<I>().view(x), g, nothing{});
-                return backward_at<Held, I>(c, x, inner, plus);
+                const auto inner = backward<I + 1>(c, at<I>().view(x), g, nothing{});
+                return backward_at<I>(c, x, inner, plus);
             }
         }
 
     private:
-        template <unsigned Held, std::size_t I, class X, class G, class Plus>
+        template <std::size_t I, class X, class G, class Plus>
         auto backward_at(const context& c, const X& x, const G& g, const Plus& plus) {
             if constexpr (std::same_as<G, nothing>) return g; // nothing below learns
-            else return at<I>().template backward<Held>(c, x, g, plus);
+            else return at<I>().backward(c, x, g, plus);
         }
     };
 };
@@ -294,7 +299,7 @@ struct input_spec : spec {
         path name_;
         void prepare(naming n) { name_ = n.name; }
         template <class X>
-        constexpr auto plan(planner&, const X& x, int) {
+        constexpr auto plan(planner&, const X& x) {
             return x;
         }
         template <class X>
@@ -305,11 +310,11 @@ struct input_spec : spec {
         auto forward(const context&, const X& x) {
             return x;
         }
-        template <unsigned Held, class X>
+        template <class X>
         auto infer(const context&, const X& x) {
             return x;
         }
-        template <unsigned Held, class X, class G, class Plus>
+        template <class X, class G, class Plus>
         auto backward(const context&, const X&, const G&, const Plus&) {
             return nothing{};
         }

@@ -5,32 +5,26 @@
 #include <fqt/layers/layer.hpp>
 #include <fqt/layers/passes.hpp>
 
-#include <bit>
-#include <cstddef>
-
 namespace fqt {
 
 /// Whether a gradient may be evaluated more than once: it is stored, or one rule on stored values.
 template <class G>
 inline constexpr bool is_cheap = false;
-template <shape S, class T, int Slot>
-inline constexpr bool is_cheap<stored_gradient<S, T, Slot>> = true;
+template <shape S, class T>
+inline constexpr bool is_cheap<stored_gradient<S, T>> = true;
 template <shape S>
 inline constexpr bool is_cheap<plain<S>> = true;
 template <class Rule, class X, class G>
 inline constexpr bool is_cheap<mapped_gradient<Rule, X, G>> = is_cheap<G>;
 
-/// use(g) where g is cheap, else use(stored g), in the first slot that neither `Taken` nor g holds. A plan must ask for
-/// a slot of T and for a depth more than the layer's own.
-template <class Arch, class T, unsigned Taken, class G, class Use>
-auto with_cheap_gradient(const context& c, const G& g, Use&& use) {
+/// use(g) where g is cheap, else use(g stored in `place`).
+template <class Arch, class T, class G, class Use>
+auto with_cheap_gradient(const context& c, const G& g, T* place, Use&& use) {
     if constexpr (is_cheap<G>) {
         return use(g);
     } else {
-        constexpr int slot = std::countr_one(Taken | G::slots);
-        auto* place = reinterpret_cast<T*>(c.slot(slot));
         passes::store<Arch>(c, g, place);
-        return use(stored_gradient<G::dims, T, slot>{place});
+        return use(stored_gradient<G::dims, T>{place});
     }
 }
 

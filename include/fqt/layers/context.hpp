@@ -29,26 +29,15 @@ struct context {
     std::byte* shared{};          ///< memory for one layer's call, shared by the threads
     std::byte* scratch{};         ///< memory of each thread
     std::size_t scratch_bytes{};  ///< bytes a thread
-    std::byte* slots{};           ///< gradients between layers
-    int slot_count{};
-    std::size_t slot_bytes{}; ///< bytes a slot
 
     /// Takes a pass's memory from what was planned.
-    void use(const memory_places& places, const memory_plan& plan, bool evaluates) {
+    void use(const memory_places& places, const memory_plan& plan) {
         shared = places.shared;
         scratch = places.scratch;
         scratch_bytes = plan.scratch;
-        slots = evaluates ? places.sums : places.slots;
-        slot_count = plan.slots();
-        slot_bytes = evaluates ? plan.evaluation_slot : plan.slot;
     }
 
     std::byte* scratch_of(int thread) const { return scratch + static_cast<std::size_t>(thread) * scratch_bytes; }
-    std::byte* slot(int index) const {
-        if (index >= slot_count)
-            fail("a layer asks for gradient slot %d of %d; its plan() must call planner.depth()", index, slot_count);
-        return slots + static_cast<std::size_t>(index) * slot_bytes;
-    }
 };
 
 /// What the random numbers of a layer are for.

@@ -20,7 +20,6 @@ struct thinned {
         if constexpr (requires { X::learns; }) return bool{X::learns};
         else return true;
     }();
-    static constexpr unsigned slots = X::slots;
     static constexpr float stays = static_cast<float>(100 - Percent) / 100, factor = 1 / stays;
     X x;
     random_stream stream;
@@ -56,7 +55,7 @@ struct dropout_spec : spec {
             number_ = (*n.products)++;
         }
         template <class X>
-        constexpr auto plan(planner&, const X& x, int) {
+        constexpr auto plan(planner&, const X& x) {
             return view(x);
         }
         template <class X>
@@ -69,11 +68,11 @@ struct dropout_spec : spec {
             first_sample_ = c.first_sample;
             return view(x);
         }
-        template <unsigned Held, class X>
+        template <class X>
         auto infer(const context&, const X& x) {
             return x;
         }
-        template <unsigned Held, class X, class G, class Plus>
+        template <class X, class G, class Plus>
         auto backward(const context&, const X&, const G& g, const Plus& plus) {
             return add(thinned<G, Percent>{g, stream_, first_sample_}, plus);
         }

@@ -20,7 +20,6 @@ namespace fqt {
 template <class X>
 struct times_gate {
     static constexpr shape dims = X::dims;
-    static constexpr unsigned slots = X::slots;
     X x;
     const float* values;
 
@@ -66,6 +65,7 @@ struct gate_spec : spec {
 
         typename Body::template layer<In, Scheme, Arch> body_{};
         float *gate_{}, *gate_gradient_{}; // samples x padded channels
+        gradient_type* gradient_{};        // of the product, where it is not cheap
 
         template <class X, class Gate>
         constexpr auto product_of(const X& x, const Gate& gate) const {
@@ -74,14 +74,20 @@ struct gate_spec : spec {
 
     public:
         template <class X>
-        constexpr auto plan(planner& p, const X& x, int depth) {
+        static constexpr bool adds_plus = false; // the body's first layer seldom does
+
+        template <class X>
+        constexpr auto plan(planner& p, const X& x) {
             this->template plan_input<X>(p);
             p.saved(gate_, padded_size(gate_shape));
             p.saved(gate_gradient_, padded_size(gate_shape));
-            p.slot(sizeof(gradient_type) * static_cast<std::size_t>(padded_size(In)));
-            p.depth(depth + 1);
             const auto s = this->stored(x);
-            return product_of(s, body_.plan(p, s, depth + 1));
+            const auto parts = p.begin_parts();
+            const auto body = body_.plan(p, s);
+            p.stores_input(); // the gate's values
+            p.end_parts(parts, !adds_plus<X>);
+            p.gradient(gradient_, padded_size(In), p.moment());
+            return product_of(s, body);
         }
         void prepare(naming n) {
             keeps_input<In, Scheme, Arch>::prepare(n);
@@ -118,19 +124,19 @@ struct gate_spec : spec {
             passes::store<Arch>(c, gate, gate_);
             return product_of(s, gate);
         }
-        template <unsigned Held, class X>
+        template <class X>
         auto infer(const context& c, const X& x) {
             const auto s = this->template store_input<true>(c, x);
-            const auto gate = body_.template infer<Held>(c, s);
+            const auto gate = body_.infer(c, s);
             passes::store<Arch>(c, gate, gate_);
             return product_of(s, gate);
         }
 
         /// dx = g gate + (the body's backward pass of dgate), dgate[n][c] = sum over pixels of g[n][c] x[n][c].
-        template <unsigned Held, class X, class G, class Plus>
+        template <class X, class G, class Plus>
         auto backward(const context& c, const X& x, const G& g, const Plus& plus) {
-            return with_cheap_gradient<Arch, gradient_type, Held | Plus::slots>(
-                c, g, [&](const auto& cheap) { return backward_through_input<Held>(c, x, cheap, plus); });
+            return with_cheap_gradient<Arch>(
+                c, g, gradient_, [&](const auto& cheap) { return backward_through_input(c, x, cheap, plus); });
         }
         template <class F, class X>
         auto describe(F&& f, const X& x) {
@@ -144,16 +150,16 @@ struct gate_spec : spec {
         }
 
     private:
-        template <unsigned Held, class X, class G, class Plus>
+        template <class X, class G, class Plus>
         auto backward_through_input(const context& c, const X& x, const G& g, const Plus& plus) {
             if constexpr (layer::template clips<X>) {
-                const auto by_input = backward_stored<Held | Plus::slots>(c, this->stored(x), g, nothing{});
+                const auto by_input = backward_stored(c, this->stored(x), g, nothing{});
                 return add(this->through_input(c, x, by_input), plus);
             } else {
-                return backward_stored<Held>(c, this->stored(x), g, plus);
+                return backward_stored(c, this->stored(x), g, plus);
             }
         }
-        template <unsigned Held, class S, class G, class Plus>
+        template <class S, class G, class Plus>
         auto backward_stored(const context& c, const S& s, const G& g, const Plus& plus) {
             parallel_for(c.samples, c.threads, [&](int n, int) {
                 for (int b = 0; b < blocks(In.channels); ++b) {
@@ -164,7 +170,7 @@ struct gate_spec : spec {
                 }
             });
             const stored_values<gate_shape, float> by_gate{gate_gradient_, nullptr};
-            return body_.template backward<Held>(c, s, by_gate, add(times_gate<G>{g, gate_}, plus));
+            return body_.backward(c, s, by_gate, add(times_gate<G>{g, gate_}, plus));
         }
     };
 };

@@ -40,7 +40,6 @@ struct householder_row {
 template <class H>
 struct reflected {
     static constexpr shape dims = H::dims;
-    static constexpr unsigned slots = H::slots;
     H h;
     const householder_row* rows;
     const float* sums; // u^T diag(r, 1, ..., 1) h, of each group

@@ -25,7 +25,10 @@ protected:
     }
     template <class X>
     constexpr void plan_input(planner& p) {
-        if constexpr (!is_stored<X>) input_.template plan<X>(p);
+        if constexpr (!is_stored<X>) {
+            p.stores_input();
+            input_.template plan<X>(p);
+        }
     }
     template <class X>
     static constexpr std::size_t input_bytes() {

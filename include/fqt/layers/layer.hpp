@@ -3,13 +3,14 @@
 // Specs and layers. A spec is an empty value without shape or precision: conv<16>, relu, residual(...). A layer is what
 // a network makes of it for one input shape, scheme and instruction set: Spec::layer<In, Scheme, Arch>. A layer does
 // not know its neighbours, so equal blocks are compiled once. Its members, x standing for its lazy input:
-//   plan(planner&, x, depth)       asks for memory; the same call hands it out. Returns view(x)
+//   plan(planner&, x)              asks for memory; the same call hands it out. Returns view(x)
 //   prepare(naming)                learns its name and number
 //   forward(context, x)            trains: computes what is to be stored, returns the lazy output
 //   view(x)                        that lazy output again, computing nothing
-//   infer<Held>(context, x)        evaluates with frozen ranges and statistics; Held: slots that must not be written
-//   backward<Held>(context, x, g, plus)   from the lazy gradient g of its output to that of its input, plus `plus`
-//   each_parameter(f), each_state(f), describe(f, x)
+//   infer(context, x)              evaluates with frozen ranges and statistics
+//   backward(context, x, g, plus)  from the lazy gradient g of its output to that of its input, plus `plus`
+//   adds_plus<X>                   optional: whether backward() has read `plus` when it returns; else what it returns
+//   does each_parameter(f), each_state(f), describe(f, x)
 
 #include <fqt/core/diagnostic.hpp>
 #include <fqt/core/path.hpp>
@@ -101,6 +102,12 @@ struct naming {
     int* normalizations{}; ///< counts batch normalizations
     bool closes_block{};
 };
+
+template <class Layer, class X>
+inline constexpr bool adds_plus = [] {
+    if constexpr (requires { Layer::template adds_plus<X>; }) return bool{Layer::template adds_plus<X>};
+    else return false;
+}();
 
 /// Nothing learnt, nothing kept, nothing to name: what most layers inherit.
 struct plain_layer {

@@ -4,7 +4,6 @@
 // loop wherever someone finally stores the values. Every lazy tensor has
 //   dims                 its shape, a constant
 //   nonnegative          whether its type rules negative values out: then its codes are unsigned
-//   slots                the gradient slots it reads, as a bit mask
 //   load<Arch>(n, p, b)  16 channels of block b at pixel p = y * width + x of sample n; padded lanes are 0
 // and those of a forward pass also
 //   learns               whether a gradient is wanted by it (not by the images)
@@ -51,11 +50,10 @@ floats<Arch> without_padding(floats<Arch> v, int b) {
 
 /// What a product left: units of type T (binary16 or float in training, int32 in evaluation); value = units * scale +
 /// bias.
-template <shape Shape, class T, unsigned Slots = 0>
+template <shape Shape, class T>
 struct stored_sums {
     static constexpr shape dims = Shape;
     static constexpr bool nonnegative = false, learns = true;
-    static constexpr unsigned slots = Slots;
     const T* data;
     const float *scale, *bias; // one per channel; bias may be all zeros
     const float *low, *high;   // least and greatest unit of each channel
@@ -81,7 +79,6 @@ template <shape Shape, class Q, bool Signed>
 struct codes {
     static constexpr shape dims = Shape;
     static constexpr bool nonnegative = !Signed, learns = true;
-    static constexpr unsigned slots = 0;
     static constexpr bool is_signed = Signed;
     using quantizer = Q;
     using traits = quantizer_traits<Q>;
@@ -144,7 +141,6 @@ template <shape Shape, class T>
 struct stored_values {
     static constexpr shape dims = Shape;
     static constexpr bool nonnegative = false, learns = true;
-    static constexpr unsigned slots = 0;
     const T* data;
     const interval* measured;
 
@@ -158,11 +154,10 @@ struct stored_values {
 template <shape Shape, class T>
 inline constexpr bool is_stored<stored_values<Shape, T>> = true;
 
-/// A gradient between layers, in one of the slots.
-template <shape Shape, class T, int Slot>
+/// A gradient between layers.
+template <shape Shape, class T>
 struct stored_gradient {
     static constexpr shape dims = Shape;
-    static constexpr unsigned slots = 1u << Slot;
     const T* data;
 
     template <class Arch>
@@ -176,7 +171,6 @@ template <shape Shape>
 struct plain {
     static constexpr shape dims = Shape;
     static constexpr bool nonnegative = false, learns = false;
-    static constexpr unsigned slots = 0;
     const float* data;
 
     template <class Arch>
@@ -197,9 +191,7 @@ struct plain {
 };
 
 /// No gradient: what `plus` is where nothing is to be added.
-struct nothing {
-    static constexpr unsigned slots = 0;
-};
+struct nothing {};
 
 // ---- nodes: arithmetic on lazy tensors ----
 
@@ -215,7 +207,6 @@ template <class X>
 struct affine {
     static constexpr shape dims = X::dims;
     static constexpr bool nonnegative = false, learns = true;
-    static constexpr unsigned slots = X::slots;
     X x;
     const float *a, *b;
 
@@ -243,7 +234,6 @@ struct mapped {
         else return false;
     }();
     static constexpr bool learns = X::learns;
-    static constexpr unsigned slots = X::slots;
     X x;
 
     template <class Arch>
@@ -263,7 +253,6 @@ template <class A, class B>
 struct sum_of {
     static constexpr shape dims = A::dims;
     static constexpr bool nonnegative = A::nonnegative && B::nonnegative, learns = A::learns || B::learns;
-    static constexpr unsigned slots = A::slots | B::slots;
     A a;
     B b;
 
@@ -281,7 +270,6 @@ struct sum_of {
 template <class Rule, class X, class G>
 struct mapped_gradient {
     static constexpr shape dims = X::dims;
-    static constexpr unsigned slots = G::slots;
     X x;
     G g;
 
@@ -296,7 +284,6 @@ struct mapped_gradient {
 template <class X, class G>
 struct normalized_gradient {
     static constexpr shape dims = X::dims;
-    static constexpr unsigned slots = G::slots;
     X x;
     G g;
     const float *a, *b, *c;
@@ -313,7 +300,6 @@ struct normalized_gradient {
 template <class X>
 struct at_extremes {
     static constexpr shape dims = X::dims;
-    static constexpr unsigned slots = 0;
     X x;
     const float *low, *high, *at_low, *at_high;
 
@@ -331,7 +317,6 @@ struct at_extremes {
 template <class X>
 struct by_side {
     static constexpr shape dims = X::dims;
-    static constexpr unsigned slots = 0;
     X x;
     const float *centre, *c;
 
@@ -347,7 +332,6 @@ struct by_side {
 template <class G>
 struct folded {
     static constexpr shape dims = G::dims;
-    static constexpr unsigned slots = G::slots;
     G g;
     const float* scale;
 
@@ -361,7 +345,6 @@ struct folded {
 template <class G>
 struct rotated {
     static constexpr shape dims = G::dims;
-    static constexpr unsigned slots = G::slots;
     G g;
 
     template <class Arch>
@@ -396,7 +379,6 @@ auto rotated_back_if(const Codes& codes) {
 template <class G, class P>
 struct sum_of_gradients {
     static constexpr shape dims = G::dims;
-    static constexpr unsigned slots = G::slots | P::slots;
     G g;
     P p;
 

@@ -1,99 +1,226 @@
 #pragma once
 // SPDX-License-Identifier: BSD-3-Clause
-// Where a network's memory goes. The layers are walked twice by the same code: at compile time to add bytes up, at
-// construction to hand out the places.
+// Where a network's memory goes. The layers are walked twice by the same code: once to note what each needs and when,
+// which compile time can do, once to hand out the places.
+//
+// A moment is a number that grows along the layers, from the input on. The forward pass meets the moments in that
+// order, the backward pass in the reverse one; a layer takes as many as it has things that do not happen together. Sums
+// of products live from their product's moment on, and a gradient between layers from where it is written down to where
+// it was read last. What is never needed at the same time shares a place, so that gradients lie where the sums of the
+// layers behind them were.
 
+#include <algorithm>
 #include <cstddef>
+#include <limits>
+#include <span>
 
 namespace fqt {
 
 /// Bytes of a network's memory by how long they live. Sizes are known at compile time.
 struct memory_plan {
-    std::size_t persistent{};      ///< parameters, gradients of parameters, codes of weights, statistics
-    std::size_t saved{};           ///< kept from the forward to the backward pass, all samples
-    std::size_t sums{};            ///< likewise, but of no use in evaluation
-    std::size_t slot{};            ///< one stored gradient between layers, all samples; there are depth + 2
-    std::size_t evaluation_slot{}; ///< the same in evaluation, where it holds exact sums: at least slot
-    std::size_t shared{};          ///< the largest that one layer's call needs
-    std::size_t scratch{};         ///< the largest that one thread needs
-    int depth{};                   ///< of nested residuals
+    std::size_t persistent{}; ///< parameters, gradients of parameters, codes of weights, statistics
+    std::size_t saved{};      ///< kept from the forward to the backward pass, all samples
+    std::size_t sums{};       ///< likewise, of products, but of no use in evaluation
+    std::size_t training{};   ///< sums and gradients between layers, all samples, in each other's places
+    std::size_t evaluation{}; ///< exact sums of products in evaluation, likewise, and what it keeps; in the same memory
+    std::size_t shared{};     ///< the largest that one layer's call needs
+    std::size_t scratch{};    ///< the largest that one thread needs
 
-    constexpr int slots() const { return depth + 2; }
-    /// Sums and slots. Those of evaluation lie where those of training do.
-    constexpr std::size_t between_layers() const {
-        const auto count = static_cast<std::size_t>(slots());
-        const std::size_t training = sums + slot * count, evaluation = evaluation_slot * count;
-        return training > evaluation ? training : evaluation;
-    }
+    constexpr std::size_t between_layers() const { return std::max(training, evaluation); }
     constexpr std::size_t bytes(int threads) const {
         return persistent + saved + between_layers() + shared + scratch * static_cast<std::size_t>(threads);
     }
 };
 
-/// Where the parts of a plan begin. In evaluation slots begin where sums do.
+/// Where the parts of a plan begin.
 struct memory_places {
-    std::byte *persistent{}, *saved{}, *sums{}, *slots{}, *shared{}, *scratch{};
+    std::byte *persistent{}, *saved{}, *between_layers{}, *shared{}, *scratch{};
 
     memory_places() = default;
     memory_places(std::byte* base, const memory_plan& plan)
-        : persistent(base), saved(persistent + plan.persistent), sums(saved + plan.saved), slots(sums + plan.sums),
-          shared(sums + plan.between_layers()), scratch(shared + plan.shared) {}
+        : persistent(base), saved(persistent + plan.persistent), between_layers(saved + plan.saved),
+          shared(between_layers + plan.between_layers()), scratch(shared + plan.shared) {}
 };
 
-/// Walks the layers twice: once to add bytes up (at compile time, if asked), once to hand out the places.
+/// Tensors that live from one moment to another, and the places that they share.
+class timetable {
+public:
+    static constexpr int end = std::numeric_limits<int>::max();
+    struct stay {
+        std::size_t bytes;
+        int first, last;     // moments
+        bool is_read_lazily; // so that it may stay longer, until the next layer stores its input
+        std::size_t place;
+    };
+
+    /// Notes go into `notes`; without room for all it only counts.
+    constexpr explicit timetable(std::span<stay> notes) : stays_(notes) {}
+    constexpr std::size_t count() const { return count_; }
+    constexpr void add(const stay& s) {
+        if (count_ < stays_.size()) stays_[count_] = s;
+        ++count_;
+    }
+    /// Calls f(stay) for each that is still read lazily, of those noted since count() was `from`.
+    template <class F>
+    constexpr void each_read_lazily(std::size_t from, F&& f) {
+        for (std::size_t i = from; i < std::min(count_, stays_.size()); ++i)
+            if (stays_[i].is_read_lazily) f(stays_[i]);
+    }
+    /// Gives each the lowest place at which none before it is at any of its moments. Returns the bytes of all.
+    constexpr std::size_t arrange() {
+        std::size_t all = 0;
+        stay* const first = stays_.data();
+        for (stay* s = first; s != first + stays_.size(); ++s) {
+            s->place = 0;
+            for (bool moved = true; moved;) {
+                moved = false;
+                for (const stay* other = first; other != s; ++other)
+                    if (other->first <= s->last && s->first <= other->last && s->place < other->place + other->bytes
+                        && other->place < s->place + s->bytes) {
+                        s->place = other->place + other->bytes;
+                        moved = true;
+                    }
+            }
+            all = std::max(all, s->place + s->bytes);
+        }
+        return all;
+    }
+    /// The places, one after the other.
+    constexpr std::size_t next_place() { return stays_[handed_out_++].place; }
+
+private:
+    std::span<stay> stays_;
+    std::size_t count_{}, handed_out_{};
+};
+
+/// Walks the layers: first to note what they need, then to hand out the places.
 class planner {
 public:
-    constexpr explicit planner(int batch) : batch_(batch) {}
-    planner(int batch, const memory_places& places)
-        : batch_(batch), persistent_(places.persistent), saved_(places.saved), sums_(places.sums) {}
+    /// Tensors between layers.
+    struct counts {
+        std::size_t training, evaluation;
+    };
 
+    /// Without room for notes it only counts.
+    constexpr explicit planner(int batch, std::span<timetable::stay> training = {},
+                               std::span<timetable::stay> evaluation = {})
+        : batch_(batch), training_(training), evaluation_(evaluation) {}
+    /// Hands out what a walk of the same layers has noted.
+    planner(const planner& noted, const memory_places& places)
+        : batch_(noted.batch_), hands_out_(true), places_(places), training_(noted.training_),
+          evaluation_(noted.evaluation_) {
+        plan();
+    }
+
+    constexpr counts tensors() const { return {training_.count(), evaluation_.count()}; }
     constexpr int batch() const { return batch_; }
-    constexpr const memory_plan& plan() const { return plan_; }
+    constexpr memory_plan plan() {
+        noted_.training = training_.arrange();
+        noted_.evaluation = evaluation_.arrange();
+        return noted_;
+    }
+
+    // ---- what is needed throughout, or by one call ----
 
     template <class T>
     constexpr void persistent(T*& place, int count) {
-        take(place, persistent_, plan_.persistent, sizeof(T) * static_cast<std::size_t>(count));
+        take(place, places_.persistent, noted_.persistent, sizeof(T) * static_cast<std::size_t>(count));
     }
     /// `count` elements a sample.
     template <class T>
     constexpr void saved(T*& place, int count) {
-        take(place, saved_, plan_.saved, sizeof(T) * of_batch(count));
+        take(place, places_.saved, noted_.saved, bytes_of_batch<T>(count));
     }
-    /// The same, for what evaluation writes elsewhere.
+    constexpr void shared(std::size_t bytes) { noted_.shared = std::max(noted_.shared, aligned(bytes)); }
+    constexpr void scratch(std::size_t bytes) { noted_.scratch = std::max(noted_.scratch, aligned(bytes)); }
+
+    // ---- what is needed for some time ----
+
+    /// A new moment, behind all others.
+    constexpr int moment() { return ++now_; }
+
+    /// `count` sums a sample that the forward pass leaves, and that the backward pass reads at `read` for the last
+    /// time. Lazy tensors read them, too: until the next layer stores its input, and in a part's last layer as long as
+    /// the gradient of the part's output is read.
     template <class T>
-    constexpr void sums(T*& place, int count) {
-        take(place, sums_, plan_.sums, sizeof(T) * of_batch(count));
+    constexpr void sums(T*& place, int count, int read) {
+        noted_.sums += aligned(bytes_of_batch<T>(count));
+        stay(place, training_, bytes_of_batch<T>(count), read, timetable::end, true);
     }
-    /// What a slot must hold, in training and in evaluation.
-    constexpr void slot(std::size_t bytes_a_sample) {
-        greatest(plan_.slot, bytes_a_sample * of_batch(1));
-        evaluation_slot(bytes_a_sample);
+    /// The same in evaluation, which reads them until the next layer stores its input.
+    template <class T>
+    constexpr void evaluation_sums(T*& place, int count) {
+        stay(place, evaluation_, bytes_of_batch<T>(count), now_, timetable::end, true);
     }
-    /// What it must hold in evaluation.
-    constexpr void evaluation_slot(std::size_t bytes_a_sample) {
-        greatest(plan_.evaluation_slot, bytes_a_sample * of_batch(1));
+    /// `count` elements that evaluation keeps from one call to the next, if no training comes between.
+    template <class T>
+    constexpr void evaluation(T*& place, int count) {
+        stay(place, evaluation_, sizeof(T) * static_cast<std::size_t>(count), 0, timetable::end);
     }
-    constexpr void shared(std::size_t bytes) { greatest(plan_.shared, bytes); }
-    constexpr void scratch(std::size_t bytes) { greatest(plan_.scratch, bytes); }
-    constexpr void depth(int depth) { plan_.depth = depth > plan_.depth ? depth : plan_.depth; }
+    /// A layer stores its input, from which on nothing reads the sums that lie before.
+    constexpr void stores_input() {
+        evaluation_.each_read_lazily(own_.evaluation, [&](timetable::stay& s) {
+            s.last = now_;
+            s.is_read_lazily = false;
+        });
+        training_.each_read_lazily(own_.training, [](timetable::stay& s) { s.is_read_lazily = false; });
+    }
+
+    /// A gradient of `count` elements a sample, written at `written`, which the layer before reads.
+    template <class T>
+    constexpr void gradient(T*& place, int count, int written) {
+        stay(place, training_, bytes_of_batch<T>(count), gradient_read_, written);
+    }
+    /// A layer reads the gradient of its output at `moment` for the last time.
+    constexpr void reads_gradient(int moment) { gradient_read_ = moment; }
+
+    /// A layer made of parts, which all read its input, and whose output's gradient is read until all are done; by the
+    /// layer before, too, where what they return reads it.
+    struct parts {
+        int begin, gradient_read;
+        counts before, own;
+    };
+    constexpr parts begin_parts() {
+        const parts p{moment(), gradient_read_, tensors(), own_};
+        next_part(p);
+        return p;
+    }
+    constexpr void next_part(const parts& p) {
+        gradient_read_ = p.gradient_read;
+        own_ = tensors();
+    }
+    constexpr void end_parts(const parts& p, bool returned_reads_gradient) {
+        gradient_read_ = returned_reads_gradient ? p.gradient_read : p.begin;
+        training_.each_read_lazily(p.before.training,
+                                   [&](timetable::stay& s) { s.first = std::min(s.first, gradient_read_); });
+        own_ = p.own;
+    }
 
 private:
-    constexpr std::size_t of_batch(int count) const {
-        return static_cast<std::size_t>(count) * static_cast<std::size_t>(batch_);
+    template <class T>
+    constexpr std::size_t bytes_of_batch(int count) const {
+        return sizeof(T) * static_cast<std::size_t>(count) * static_cast<std::size_t>(batch_);
     }
     static constexpr std::size_t aligned(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
-    static constexpr void greatest(std::size_t& most, std::size_t bytes) {
-        most = aligned(bytes) > most ? aligned(bytes) : most;
+    template <class T>
+    constexpr void take(T*& place, std::byte* base, std::size_t& used, std::size_t bytes) {
+        if (hands_out_) place = reinterpret_cast<T*>(base + used);
+        used += aligned(bytes);
     }
     template <class T>
-    static constexpr void take(T*& place, std::byte* base, std::size_t& used, std::size_t bytes) {
-        if (base) place = reinterpret_cast<T*>(base + used);
-        used += aligned(bytes);
+    constexpr void stay(T*& place, timetable& all, std::size_t bytes, int first, int last,
+                        bool is_read_lazily = false) {
+        if (hands_out_) place = reinterpret_cast<T*>(places_.between_layers + all.next_place());
+        else all.add({aligned(bytes), first, last, is_read_lazily, 0});
     }
 
     int batch_;
-    std::byte *persistent_{}, *saved_{}, *sums_{};
-    memory_plan plan_{};
+    bool hands_out_ = false;
+    memory_places places_{};
+    memory_plan noted_{};
+    timetable training_, evaluation_;
+    int now_{}, gradient_read_{};
+    counts own_{}; // of those before the part at hand
 };
 
 /// Hands out pieces of `context::shared`.

@@ -25,7 +25,7 @@ struct pointwise : spec {
 
         void prepare(naming n) { name_ = n.name; }
         template <class X>
-        constexpr auto plan(planner&, const X& x, int) {
+        constexpr auto plan(planner&, const X& x) {
             return view(x);
         }
         template <class X>
@@ -36,11 +36,11 @@ struct pointwise : spec {
         auto forward(const context&, const X& x) {
             return view(x);
         }
-        template <unsigned Held, class X>
+        template <class X>
         auto infer(const context&, const X& x) {
             return view(x);
         }
-        template <unsigned Held, class X, class G, class Plus>
+        template <class X, class G, class Plus>
         auto backward(const context&, const X& x, const G& g, const Plus& plus) {
             return add(mapped_gradient<Rule, X, G>{x, g}, plus);
         }

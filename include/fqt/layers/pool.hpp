@@ -7,7 +7,6 @@
 #include <fqt/layers/layer.hpp>
 
 #include <algorithm>
-#include <bit>
 #include <cstdio>
 
 namespace fqt {
@@ -55,6 +54,7 @@ class max_pool_layer : public keeps_input<G.in, Scheme, Arch> {
     using gradient_type = typename Scheme::gradient_type;
     static constexpr shape in = G.in, out = G.out();
     std::byte* output_{};
+    gradient_type* dx_{};
 
     template <class Codes>
     struct same_grid;
@@ -116,12 +116,16 @@ class max_pool_layer : public keeps_input<G.in, Scheme, Arch> {
 
 public:
     template <class X>
-    constexpr auto plan(planner& p, const X& x, int depth) {
+    static constexpr bool adds_plus = !max_pool_layer::template clips<X>;
+
+    template <class X>
+    constexpr auto plan(planner& p, const X& x) {
         this->template plan_input<X>(p);
         p.saved(output_, static_cast<int>(bytes<decltype(this->stored(x))>()));
-        p.slot(sizeof(gradient_type) * static_cast<std::size_t>(padded_size(in)));
         if (!detail::windows_tile(G)) p.scratch(sizeof(float) * static_cast<std::size_t>(padded_size(in)));
-        p.depth(depth);
+        const int both = p.moment(); // the output's gradient is read while dx is written
+        p.gradient(dx_, padded_size(in), both);
+        p.reads_gradient(both);
         return view(x);
     }
     template <class X>
@@ -132,17 +136,16 @@ public:
     auto forward(const context& c, const X& x) {
         return compute(c, this->template store_input<false>(c, x));
     }
-    template <unsigned Held, class X>
+    template <class X>
     auto infer(const context& c, const X& x) {
         return compute(c, this->template store_input<true>(c, x));
     }
 
     /// The gradient goes to the first of the greatest codes, row by row.
-    template <unsigned Held, class X, class H, class Plus>
+    template <class X, class H, class Plus>
     auto backward(const context& c, const X& x, const H& g, const Plus& plus) {
         constexpr bool stops = max_pool_layer::template clips<X>;
-        constexpr int slot = std::countr_one(Held | H::slots | Plus::slots);
-        auto* dx = reinterpret_cast<gradient_type*>(c.slot(slot));
+        auto* dx = dx_;
         const auto s = this->stored(x);
         parallel_for(c.samples, c.threads, [&](int n, int thread) {
             const H gradient = g;
@@ -180,7 +183,7 @@ public:
                 });
             }
         });
-        const stored_gradient<in, gradient_type, slot> result{dx};
+        const stored_gradient<in, gradient_type> result{dx};
         if constexpr (stops) return add(this->through_input(c, x, result), plus);
         else return result;
     }
@@ -202,7 +205,6 @@ template <geometry G, class X>
 struct averaged {
     static constexpr shape dims = G.out();
     static constexpr bool nonnegative = X::nonnegative, learns = X::learns;
-    static constexpr unsigned slots = 0;
     static constexpr float share = 1.0f / static_cast<float>(G.taps());
     X x;
 
@@ -228,7 +230,6 @@ struct averaged {
 template <geometry G, class H>
 struct averaged_gradient {
     static constexpr shape dims = G.in;
-    static constexpr unsigned slots = H::slots;
     H g;
 
     template <class Arch>
@@ -250,7 +251,7 @@ template <geometry G, class Scheme, class Arch>
 class average_pool_layer : public keeps_input<G.in, Scheme, Arch> {
 public:
     template <class X>
-    constexpr auto plan(planner& p, const X& x, int) {
+    constexpr auto plan(planner& p, const X& x) {
         this->template plan_input<X>(p);
         return view(x);
     }
@@ -263,12 +264,12 @@ public:
         this->template store_input<false>(c, x);
         return view(x);
     }
-    template <unsigned Held, class X>
+    template <class X>
     auto infer(const context& c, const X& x) {
         this->template store_input<true>(c, x);
         return view(x);
     }
-    template <unsigned Held, class X, class H, class Plus>
+    template <class X, class H, class Plus>
     auto backward(const context& c, const X& x, const H& g, const Plus& plus) {
         return add(this->through_input(c, x, averaged_gradient<G, H>{g}), plus);
     }

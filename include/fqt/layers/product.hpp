@@ -14,8 +14,6 @@
 #include <fqt/layers/stored_input.hpp>
 #include <fqt/layers/weights.hpp>
 
-#include <bit>
-
 namespace fqt {
 
 template <geometry G, class Scheme, class Arch, bool Bias>
@@ -62,6 +60,7 @@ class product_layer {
     static constexpr bool blocked_input = is_blocked<activation_quantizer>,
                           blocked_dx = is_blocked<input_gradient_quantizer>,
                           blocked_dw = is_blocked<weight_gradient_quantizer>;
+    static constexpr bool reads_codes_of_h = has_dx_codes && !is_real<weight_gradient_quantizer> && !blocked_dw;
     static_assert(blocks_fit<input_gradient_quantizer, G.out(), Arch>);
     static constexpr std::size_t rounded_bytes = sizeof(float)
         * static_cast<std::size_t>(std::max(blocked_input ? in_size : 0, blocked_dx || blocked_dw ? out_size : 0));
@@ -79,6 +78,8 @@ class product_layer {
     float *bias_{}, *bias_gradient_{};
     stored_input<G.in, activation_quantizer, Arch> input_{};
     sums_type* sums_{};
+    exact_sums* exact_sums_{};
+    gradient_type* dx_{};
     float *scale_{}, *low_{}, *high_{}, *zeros_{};
     double *first_{}, *second_{};
     float *dx_memory_{}, *dw_memory_{}; // of the gradients' range rules
@@ -93,10 +94,13 @@ class product_layer {
     static constexpr bool clips = stored_input<G.in, activation_quantizer, Arch>::template changes_gradient<X>;
 
 public:
+    template <class X>
+    static constexpr bool adds_plus = !clips<X>;
+
     // ---- memory, names, parameters ----
 
     template <class X>
-    constexpr auto plan(planner& p, const X& x, int depth) {
+    constexpr auto plan(planner& p, const X& x) {
         static_assert(
             !((rotates && X::learns) || rotates_dw) || G.outputs_per_group() % 16 == 0,
             "fqt: scheme.input_gradient or scheme.weight_gradient is hadamard<quantizer>, which takes output channels "
@@ -110,11 +114,14 @@ public:
         if (dx_codes::memory_size > 0) p.persistent(dx_memory_, dx_codes::memory_size);
         if (dw_codes::memory_size > 0) p.persistent(dw_memory_, dw_codes::memory_size);
         input_.template plan<X>(p);
-        p.sums(sums_, out_size);
+        // Where dX and dW read codes of h, its sums and gradient are of no use once those are there.
+        const int written = p.moment(), read = reads_codes_of_h ? p.moment() : written;
+        if constexpr (!is_stored<X>) p.stores_input();
+        p.sums(sums_, out_size, read);
+        p.evaluation_sums(exact_sums_, out_size);
+        if (X::learns) p.gradient(dx_, in_size, written);
+        p.reads_gradient(read);
 
-        p.depth(depth);
-        p.evaluation_slot(sizeof(exact_sums) * static_cast<std::size_t>(out_size));
-        if (X::learns) p.slot(sizeof(gradient_type) * static_cast<std::size_t>(in_size));
         const auto samples = static_cast<std::size_t>(p.batch());
         p.shared(samples * passes::reduce_bytes(G.outputs));
         p.shared(forward_memory(nullptr, p.batch()).bytes);
@@ -211,13 +218,12 @@ public:
         return out;
     }
 
-    template <unsigned Held, class X>
+    template <class X>
     auto infer(const context& c, const X& x) {
-        constexpr int slot = std::countr_one(Held | X::slots);
         weights_.prepare_infer(c, number_, name_.c_str(), signs<X>);
         input_.prepare_infer(x, name_);
         set_scale(x, 1.0f);
-        auto* sums = reinterpret_cast<exact_sums*>(c.slot(slot));
+        auto* sums = exact_sums_;
         const forward_memory memory(c.shared, c.samples);
         parallel_for(c.samples, c.threads, [&](int n, int thread) {
             input_.encode_sample(c, x, n, stream_of(c, number_, purpose::activations), memory.greatest);
@@ -228,7 +234,7 @@ public:
         });
         input_.finish(c, x, memory.greatest);
         c.watcher.see(name_.view(), "input", c.samples, input_.view(x));
-        const auto out = stored_sums<G.out(), exact_sums, 1u << slot>{sums, scale_, Bias ? bias_ : zeros_, low_, high_};
+        const auto out = stored_sums<G.out(), exact_sums>{sums, scale_, Bias ? bias_ : zeros_, low_, high_};
         c.watcher.see(name_.view(), "sums", c.samples, out, integer_forward ? 1.0f : 0.0f);
         return out;
     }
@@ -308,7 +314,7 @@ private:
     };
 
 public:
-    template <unsigned Held, class X, class H, class Plus>
+    template <class X, class H, class Plus>
     auto backward(const context& c, const X& x, const H& h, const Plus& plus) {
         backward_memory memory(c.shared, c.samples);
         if constexpr (Bias) {
@@ -330,7 +336,7 @@ public:
             };
             if constexpr (folds)
                 c.watcher.see_detail(name_.view(), "weight_scale", 1,
-                                     stored_gradient<shape{G.outputs, 1, 1}, float, 0>{weights_.fold});
+                                     stored_gradient<shape{G.outputs, 1, 1}, float>{weights_.fold});
             if constexpr (reflects)
                 encode(memory.reflecting.template reflect<Arch>(c, for_dx(h), memory.measuring, name_.c_str()));
             else encode(for_dx(h));
@@ -353,21 +359,19 @@ public:
             finish_weight_gradient<false>(c, x, memory);
             return nothing{};
         } else {
-            constexpr int slot = std::countr_one(Held | H::slots | Plus::slots);
-            auto* dx = reinterpret_cast<gradient_type*>(c.slot(slot));
             parallel_for(
                 groups, add_group, c.samples,
                 [&](int n, int thread) {
                     if constexpr (reflects)
                         input_gradient(c, h, nothing{}, memory, memory.reflecting.product_rows(), n, thread);
-                    else if constexpr (clips<X>) input_gradient(c, h, nothing{}, memory, dx, n, thread);
-                    else input_gradient(c, h, plus, memory, dx, n, thread);
+                    else if constexpr (clips<X>) input_gradient(c, h, nothing{}, memory, dx_, n, thread);
+                    else input_gradient(c, h, plus, memory, dx_, n, thread);
                 },
                 c.threads);
-            if constexpr (reflects && clips<X>) memory.reflecting.template restore<Arch>(c, nothing{}, dx);
-            else if constexpr (reflects) memory.reflecting.template restore<Arch>(c, plus, dx);
+            if constexpr (reflects && clips<X>) memory.reflecting.template restore<Arch>(c, nothing{}, dx_);
+            else if constexpr (reflects) memory.reflecting.template restore<Arch>(c, plus, dx_);
             finish_weight_gradient<shared_codes && folds>(c, x, memory);
-            const stored_gradient<G.in, gradient_type, slot> result{dx};
+            const stored_gradient<G.in, gradient_type> result{dx_};
             if constexpr (clips<X>) {
                 // What lay outside the input's range gets no gradient by this product; `plus` is not its business.
                 const auto inside = input_.backward(c, x, result);

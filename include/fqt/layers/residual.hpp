@@ -20,7 +20,7 @@ struct identity_spec : spec {
     template <shape In, class Scheme, class Arch>
     struct layer : plain_layer {
         template <class X>
-        constexpr auto plan(planner&, const X& x, int) {
+        constexpr auto plan(planner&, const X& x) {
             return x;
         }
         template <class X>
@@ -31,11 +31,11 @@ struct identity_spec : spec {
         auto forward(const context&, const X& x) {
             return x;
         }
-        template <unsigned Held, class X>
+        template <class X>
         auto infer(const context&, const X& x) {
             return x;
         }
-        template <unsigned Held, class X, class G, class Plus>
+        template <class X, class G, class Plus>
         auto backward(const context&, const X&, const G& g, const Plus& plus) {
             return add(g, plus);
         }
@@ -51,7 +51,6 @@ template <class X, shape Out, int Stride>
 struct subsampled {
     static constexpr shape dims = Out;
     static constexpr bool nonnegative = X::nonnegative, learns = X::learns;
-    static constexpr unsigned slots = X::slots;
     X x;
 
     template <class Arch>
@@ -66,7 +65,6 @@ struct subsampled {
 template <class G, shape In, int Stride>
 struct spread_out {
     static constexpr shape dims = In;
-    static constexpr unsigned slots = G::slots;
     G g;
 
     template <class Arch>
@@ -94,7 +92,7 @@ struct pad_shortcut_spec : spec {
         path name_;
         void prepare(naming n) { name_ = n.name; }
         template <class X>
-        constexpr auto plan(planner&, const X& x, int) {
+        constexpr auto plan(planner&, const X& x) {
             return view(x);
         }
         template <class X>
@@ -105,11 +103,11 @@ struct pad_shortcut_spec : spec {
         auto forward(const context&, const X& x) {
             return view(x);
         }
-        template <unsigned Held, class X>
+        template <class X>
         auto infer(const context&, const X& x) {
             return view(x);
         }
-        template <unsigned Held, class X, class G, class Plus>
+        template <class X, class G, class Plus>
         auto backward(const context&, const X&, const G& g, const Plus& plus) {
             return add(spread_out<G, In, Stride>{g}, plus);
         }
@@ -156,6 +154,7 @@ struct residual_spec : spec {
             codes_{};             // where a product reads x
         residual_type* values_{}; // where it does not
         interval* measured_{};
+        gradient_type* gradient_{}; // of the sum, where it is not cheap
         path name_{};
         int number_{};
 
@@ -168,9 +167,21 @@ struct residual_spec : spec {
             else return stored_values<In, residual_type>{values_, measured_};
         }
 
+        template <class X>
+        using stored_type =
+            std::conditional_t<is_stored<X>, X,
+                               std::conditional_t<stores_codes, typename decltype(codes_)::template type<X>,
+                                                  stored_values<In, residual_type>>>;
+        template <class X>
+        static constexpr bool clips = !is_stored<X> && stores_codes && decltype(codes_)::template changes_gradient<X>;
+
     public:
         template <class X>
-        constexpr auto plan(planner& p, const X& x, int depth) {
+        static constexpr bool adds_plus = !clips<X> && fqt::adds_plus<decltype(body_), stored_type<X>>;
+
+        template <class X>
+        constexpr auto plan(planner& p, const X& x) {
+            if constexpr (!is_stored<X>) p.stores_input();
             if constexpr (!is_stored<X> && stores_codes) {
                 codes_.template plan<X>(p);
             } else if constexpr (!is_stored<X>) {
@@ -178,12 +189,13 @@ struct residual_spec : spec {
                 p.persistent(measured_, 1);
                 p.shared(input_measuring_bytes<measures::extremes, In>(p.batch()));
             }
-            p.slot(sizeof(gradient_type) * static_cast<std::size_t>(padded_size(output(In).value)));
-            p.depth(depth + 1);
             const auto s = stored(x);
-            // Named, since the order decides the places and that of arguments is the compiler's.
-            const auto body = body_.plan(p, s, depth + 1);
-            const auto shortcut = shortcut_.plan(p, s, depth + 1);
+            const auto parts = p.begin_parts();
+            const auto body = body_.plan(p, s);
+            p.next_part(parts);
+            const auto shortcut = shortcut_.plan(p, s);
+            p.end_parts(parts, !adds_plus<X>);
+            p.gradient(gradient_, padded_size(output(In).value), p.moment());
             return sum(body, shortcut);
         }
         void prepare(naming n) {
@@ -234,20 +246,20 @@ struct residual_spec : spec {
             const auto body = body_.forward(c, s);
             return sum(body, shortcut_.forward(c, s));
         }
-        template <unsigned Held, class X>
+        template <class X>
         auto infer(const context& c, const X& x) {
             if constexpr (!is_stored<X> && stores_codes)
                 codes_.infer(c, x, stream_of(c, number_, purpose::activations), name_);
             else if constexpr (!is_stored<X>) store_values(c, x);
             const auto s = stored(x);
             if constexpr (!is_stored<X>) c.watcher.see(name_.view(), "input", c.samples, s);
-            const auto body = body_.template infer<Held>(c, s);
-            return sum(body, shortcut_.template infer<Held | decltype(body)::slots>(c, s));
+            const auto body = body_.infer(c, s);
+            return sum(body, shortcut_.infer(c, s));
         }
-        template <unsigned Held, class X, class G, class Plus>
+        template <class X, class G, class Plus>
         auto backward(const context& c, const X& x, const G& g, const Plus& plus) {
-            return with_cheap_gradient<Arch, gradient_type, Held | Plus::slots>(
-                c, g, [&](const auto& cheap) { return backward_through_codes<Held>(c, x, cheap, plus); });
+            return with_cheap_gradient<Arch>(
+                c, g, gradient_, [&](const auto& cheap) { return backward_through_codes(c, x, cheap, plus); });
         }
         template <class F, class X>
         auto describe(F&& f, const X& x) {
@@ -287,20 +299,20 @@ struct residual_spec : spec {
             passes::store<Arch>(c, x, values_);
         }
 
-        template <unsigned Held, class X, class G, class Plus>
+        template <class X, class G, class Plus>
         auto backward_stored(const context& c, const X& x, const G& g, const Plus& plus) {
-            const auto by_shortcut = shortcut_.template backward<Held | G::slots>(c, x, g, plus);
-            return body_.template backward<Held>(c, x, g, by_shortcut);
+            const auto by_shortcut = shortcut_.backward(c, x, g, plus);
+            return body_.backward(c, x, g, by_shortcut);
         }
 
         /// Where x was clipped as it was stored, the gradient stops; `plus` comes from elsewhere and does not.
-        template <unsigned Held, class X, class G, class Plus>
+        template <class X, class G, class Plus>
         auto backward_through_codes(const context& c, const X& x, const G& g, const Plus& plus) {
-            if constexpr (!is_stored<X> && stores_codes && decltype(codes_)::template changes_gradient<X>) {
-                const auto by_codes = backward_stored<Held | Plus::slots>(c, stored(x), g, nothing{});
+            if constexpr (clips<X>) {
+                const auto by_codes = backward_stored(c, stored(x), g, nothing{});
                 return add(codes_.backward(c, x, by_codes), plus);
             } else {
-                return backward_stored<Held>(c, stored(x), g, plus);
+                return backward_stored(c, stored(x), g, plus);
             }
         }
     };

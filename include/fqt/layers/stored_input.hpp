@@ -18,7 +18,6 @@ namespace fqt {
 template <class X, class G>
 struct clipped_gradient {
     static constexpr shape dims = X::dims;
-    static constexpr unsigned slots = G::slots;
     X x;
     G g;
     const interval* inside;

@@ -87,7 +87,7 @@ struct weights {
             for (float** place : {&memory, &packed_memory_}) p.persistent(*place, memory_size);
         if (rule::needs == measures::histogram) p.persistent(histogram_, magnitude_bins::count * G.outputs);
         if (transforms) p.persistent(transformed_, G.weights());
-        p.persistent(packed_value_, G.weights());
+        p.evaluation(packed_value_, G.weights());
         p.persistent(packed_forward, static_cast<int>(forward_kernel::packed_bytes));
         if (learns) p.persistent(packed_backward, static_cast<int>(backward_kernel::packed_bytes));
         if (rotates && has_codes) p.persistent(rotated_code_, code_bytes * G.weights());

@@ -14,6 +14,7 @@
 #include <fqt/network/memory.hpp>
 #include <fqt/simd/cpu.hpp>
 
+#include <array>
 #include <cmath>
 #include <span>
 #include <string_view>
@@ -66,14 +67,33 @@ public:
     static_assert(input.size() > 0, "fqt: a network starts with input<C, H, W>");
 
 private:
-    static constexpr memory_plan plan_of(int batch) {
+    /// What has its place in the network's memory.
+    struct planned {
         root layers{};
-        planner p(batch);
-        int* counters = nullptr;
-        float* logits = nullptr;
-        p.persistent(counters, 2);
-        p.saved(logits, output.size());
-        layers.plan(p, plain<input>{}, 0);
+        int* counters{}; // of products and of normalizations
+        float* logits{};
+
+        constexpr void walk(planner& p) {
+            p.persistent(counters, 2);
+            p.saved(logits, output.size());
+            layers.plan(p, plain<input>{});
+        }
+    };
+    // A planner notes as many tensors as there are, whatever the batch.
+    static constexpr planner::counts tensors() {
+        planner p(1);
+        planned{}.walk(p);
+        return p.tensors();
+    }
+    template <planner::counts Tensors>
+    struct notes_of {
+        std::array<timetable::stay, Tensors.training> training{};
+        std::array<timetable::stay, Tensors.evaluation> evaluation{};
+    };
+    static constexpr memory_plan plan_of(int batch) {
+        notes_of<tensors()> notes;
+        planner p(batch, notes.training, notes.evaluation);
+        planned{}.walk(p);
         return p.plan();
     }
 
@@ -102,9 +122,9 @@ public:
     void initialise(seed s) {
         seed_ = s.value;
         step_ = 0;
-        layers_.each_parameter([](const fqt::parameter& p) { std::ranges::fill(p.value, 0.0f); });
-        layers_.each_state([](const state& v) { std::ranges::fill(v.value, 0.0f); });
-        layers_.initialise(seed_);
+        planned_.layers.each_parameter([](const fqt::parameter& p) { std::ranges::fill(p.value, 0.0f); });
+        planned_.layers.each_state([](const state& v) { std::ranges::fill(v.value, 0.0f); });
+        planned_.layers.initialise(seed_);
         last_ = pass::none;
     }
 
@@ -120,7 +140,7 @@ public:
         first_sample_ = first_sample;
         const plain<input> x{images.data()};
         const context c = context_for(samples);
-        write_logits(c, layers_.forward(c, x));
+        write_logits(c, planned_.layers.forward(c, x));
         images_ = images.data();
         samples_ = samples;
         last_ = pass::training;
@@ -139,9 +159,9 @@ public:
             if (!std::isfinite(by_logits[i]))
                 fail("gradient %zu given to backward() is %g; lower the learning rate, or check the loss", i,
                      double{by_logits[i]});
-        static_cast<void>(layers_.template backward<0>(context_for(samples_), plain<input>{images_},
-                                                       plain<output>{by_logits.data()}, nothing{}));
-        last_ = pass::none;
+        last_ = pass::none; // gradients take the place of what forward() left
+        static_cast<void>(planned_.layers.backward(context_for(samples_), plain<input>{images_},
+                                                   plain<output>{by_logits.data()}, nothing{}));
         ++step_;
     }
 
@@ -154,8 +174,8 @@ public:
         if (first_sample < 0) fail("the first sample to predict is number %d; it must be 0 or more", first_sample);
         first_sample_ = first_sample;
         const plain<input> x{images.data()};
-        const context c = context_for(samples, pass::evaluation);
-        write_logits(c, layers_.template infer<0>(c, x));
+        const context c = context_for(samples);
+        write_logits(c, planned_.layers.infer(c, x));
         samples_ = samples;
         last_ = pass::evaluation;
         return logits();
@@ -189,29 +209,29 @@ public:
     /// The weighted sum of the rectifiers' losses in the last backward pass.
     float rectification_loss() {
         float sum = 0;
-        layers_.each_normalization([&](auto& n) { sum = std::fma(options_.rectification, n.penalty(), sum); });
+        planned_.layers.each_normalization([&](auto& n) { sum = std::fma(options_.rectification, n.penalty(), sum); });
         return sum;
     }
 
     /// Calls f(parameter) for every learnt tensor, from the input to the output. Values may be changed.
     template <class F>
     void each_parameter(F&& f) {
-        layers_.each_parameter(f);
+        planned_.layers.each_parameter(f);
     }
     /// Calls f(state) for all running statistics and ranges.
     template <class F>
     void each_state(F&& f) {
-        layers_.each_state(f);
+        planned_.layers.each_state(f);
     }
     /// Calls f(batch_norm_layer&) for every batch normalization: name(), facts(), penalty().
     template <class F>
     void each_normalization(F&& f) {
-        layers_.each_normalization(f);
+        planned_.layers.each_normalization(f);
     }
     /// Calls f(description) for every layer.
     template <class F>
     void describe(F&& f) {
-        layers_.describe(f, plain<input>{images_});
+        planned_.layers.describe(f, plain<input>{images_});
     }
 
     /// Shows `f` every tensor of the passes to come (observer.hpp), until stop_observing(). f must live that long.
@@ -252,7 +272,7 @@ private:
 
     void require_layer_for_rectifier() {
         bool found = false;
-        layers_.each_normalization([&](auto& n) { found = found || n.takes_any_rectifier; });
+        planned_.layers.each_normalization([&](auto& n) { found = found || n.takes_any_rectifier; });
         if (!found)
             fail("options.rectifier would do nothing, since no layer of the network takes it; write "
                  "batch_norm<any_rectifier>, or leave it null");
@@ -260,15 +280,15 @@ private:
 
     void place() {
         places_ = {memory_.data(), plan_};
-        planner p(options_.batch, places_);
-        int* counters = nullptr;
-        p.persistent(counters, 2);
-        p.saved(logits_, output.size());
-        layers_.plan(p, plain<input>{}, 0);
-        layers_.prepare(naming{{}, counters, counters + 1, false});
+        notes_of<tensors()> notes;
+        planner noted(options_.batch, notes.training, notes.evaluation);
+        planned_.walk(noted);
+        planner hands_out(noted, places_);
+        planned_.walk(hands_out);
+        planned_.layers.prepare(naming{{}, planned_.counters, planned_.counters + 1, false});
     }
 
-    context context_for(int samples, pass p = pass::training) const {
+    context context_for(int samples) const {
         context c;
         c.samples = samples;
         c.threads = options_.threads;
@@ -279,7 +299,7 @@ private:
         c.rectification = options_.rectification;
         c.rectifier = options_.rectifier;
         c.watcher = watcher_;
-        c.use(places_, plan_, p == pass::evaluation);
+        c.use(places_, plan_);
         return c;
     }
 
@@ -310,18 +330,19 @@ private:
                     float values[lanes];
                     y.template load<Arch>(n, p, b).store(values);
                     for (int i = 0; i < lanes && b * lanes + i < output.channels; ++i)
-                        logits_[(n * output.channels + b * lanes + i) * output.pixels() + p] = values[i];
+                        planned_.logits[(n * output.channels + b * lanes + i) * output.pixels() + p] = values[i];
                 }
     }
-    std::span<const float> logits() const { return {logits_, static_cast<std::size_t>(samples_ * output.size())}; }
+    std::span<const float> logits() const {
+        return {planned_.logits, static_cast<std::size_t>(samples_ * output.size())};
+    }
 
     network_options options_;
     memory_plan plan_{};
     owned_or_borrowed_memory memory_{};
-    root layers_{};
+    planned planned_{};
     observer watcher_{};
     memory_places places_{};
-    float* logits_{};
     const float* images_{};
     int samples_{}, first_sample_{};
     std::uint64_t seed_{};

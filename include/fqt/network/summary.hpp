@@ -207,9 +207,8 @@ inline void print_memory(std::string& to, const memory_plan& plan, int batch, in
     line("persistent", plan.persistent, "parameters, their gradients, codes of weights, statistics");
     line("saved", plan.saved, "kept from the forward to the backward pass");
     line("sums", plan.sums, "of products, likewise");
-    line("slots", plan.between_layers() - plan.sums,
-         std::to_string(plan.slots()) + " gradients between layers, " + std::to_string(plan.slot)
-             + " each; evaluation has its own in place of these and of sums");
+    line("gradients", plan.between_layers() - plan.sums,
+         "between layers, beside those that lie where sums were; evaluation has its sums in place of all these");
     line("shared", plan.shared, "during one layer's call");
     line("scratch", plan.scratch * team, std::to_string(plan.scratch) + " a thread");
     line("arena", plan.bytes(threads),

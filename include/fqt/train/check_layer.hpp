@@ -38,7 +38,6 @@ template <shape Shape>
 struct tried_tensor {
     static constexpr shape dims = Shape;
     static constexpr bool nonnegative = false, learns = true;
-    static constexpr unsigned slots = 0;
     const float* data;
 
     template <class Arch>
@@ -72,15 +71,21 @@ public:
     std::vector<std::vector<float>> gradients;
 
     explicit tried_layer(const check_layer_options& options) : options_(options) {
-        plan_ = plan_with(planner(options.samples));
-        memory_.take({}, plan_.bytes(threads));
-        places_ = {memory_.data(), plan_};
-        plan_with(planner(options.samples, places_));
+        planner counter(options.samples);
+        layer_.plan(counter, input{});
+        std::vector<timetable::stay> training(counter.tensors().training), evaluation(counter.tensors().evaluation);
+        planner noted(options.samples, training, evaluation);
+        layer_.plan(noted, input{});
+        const memory_plan plan = noted.plan();
+        memory_.take({}, plan.bytes(threads));
+        const memory_places places(memory_.data(), plan);
+        planner hands_out(noted, places);
+        layer_.plan(hands_out, input{});
         context_.samples = options.samples;
         context_.threads = 1;
         context_.seed = options.seed.value;
         context_.rectification = options.rectification;
-        context_.use(places_, plan_, false);
+        context_.use(places, plan);
         layer_.prepare(naming{{}, &counters_[0], &counters_[1], false});
         layer_.initialise(options.seed.value);
         // Away from their first values, where symmetries may hide a wrong gradient.
@@ -108,8 +113,7 @@ public:
         for (std::size_t i = 0; i < y.size(); ++i) sum += double{y[i]} * double{v[i]};
         if (options_.rectification != 0) {
             // The penalty is computed on the way back.
-            static_cast<void>(
-                layer_.template backward<0>(context_, input{x.data()}, tried_tensor<out>{v.data()}, nothing{}));
+            static_cast<void>(layer_.backward(context_, input{x.data()}, tried_tensor<out>{v.data()}, nothing{}));
             layer_.each_normalization([&](auto& n) { sum += double{options_.rectification} * double{n.penalty()}; });
         }
         return sum;
@@ -119,8 +123,7 @@ public:
     void both(const Plus& plus) {
         evaluate(layer_.forward(context_, input{x.data()}), options_.samples, y);
         evaluate(layer_.view(input{x.data()}), options_.samples, seen);
-        evaluate(layer_.template backward<0>(context_, input{x.data()}, tried_tensor<out>{v.data()}, plus),
-                 options_.samples, dx);
+        evaluate(layer_.backward(context_, input{x.data()}, tried_tensor<out>{v.data()}, plus), options_.samples, dx);
         std::size_t i = 0;
         layer_.each_parameter([&](const parameter& p) { gradients[i++].assign(p.gradient.begin(), p.gradient.end()); });
     }
@@ -128,9 +131,8 @@ public:
     void infer(int samples) {
         context c = context_;
         c.samples = samples;
-        c.use(places_, plan_, true);
         std::ranges::fill(evaluated, 0.0f);
-        evaluate(layer_.template infer<0>(c, input{x.data()}), samples, evaluated);
+        evaluate(layer_.infer(c, input{x.data()}), samples, evaluated);
     }
 
     template <shape Shape>
@@ -145,17 +147,11 @@ public:
 
 private:
     check_layer_options options_;
-    memory_plan plan_{};
     owned_or_borrowed_memory memory_{};
-    memory_places places_{};
     layer_type layer_{};
     context context_{};
     int counters_[2]{};
 
-    memory_plan plan_with(planner p) {
-        layer_.plan(p, input{}, 0);
-        return p.plan();
-    }
     std::vector<float> numbers(std::size_t count, std::uint32_t use) const {
         const random_stream random{options_.seed.value, 0, 0xDA7B0000u + use};
         std::vector<float> result(count);
