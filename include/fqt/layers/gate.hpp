@@ -74,9 +74,6 @@ struct gate_spec : spec {
 
     public:
         template <class X>
-        static constexpr bool adds_plus = false; // the body's first layer seldom does
-
-        template <class X>
         constexpr auto plan(planner& p, const X& x) {
             this->template plan_input<X>(p);
             p.saved(gate_, padded_size(gate_shape));
@@ -84,8 +81,8 @@ struct gate_spec : spec {
             const auto s = this->stored(x);
             const auto parts = p.begin_parts();
             const auto body = body_.plan(p, s);
-            p.stores_input(); // the gate's values
-            p.end_parts(parts, !adds_plus<X>);
+            p.stores_input();         // the gate's values
+            p.end_parts(parts, true); // what the body returns may read it
             p.gradient(gradient_, padded_size(In), p.moment());
             return product_of(s, body);
         }

@@ -9,8 +9,8 @@
 //   view(x)                        that lazy output again, computing nothing
 //   infer(context, x)              evaluates with frozen ranges and statistics
 //   backward(context, x, g, plus)  from the lazy gradient g of its output to that of its input, plus `plus`
-//   adds_plus<X>                   optional: whether backward() has read `plus` when it returns; else what it returns
-//   does each_parameter(f), each_state(f), describe(f, x)
+//   adds_plus<X>                   optional: whether backward() has read `plus` when it returns, and not its result
+//   each_parameter(f), each_state(f), describe(f, x)
 
 #include <fqt/core/diagnostic.hpp>
 #include <fqt/core/path.hpp>
@@ -103,6 +103,7 @@ struct naming {
     bool closes_block{};
 };
 
+/// Layer::adds_plus<X>, or false where it says nothing.
 template <class Layer, class X>
 inline constexpr bool adds_plus = [] {
     if constexpr (requires { Layer::template adds_plus<X>; }) return bool{Layer::template adds_plus<X>};
