@@ -45,18 +45,18 @@ public:
     template <class X>
     observed_tensor(std::string_view layer_name, std::string_view kind, int count, const X& x, float unit_of_sums = 0)
         : layer(layer_name), what(kind), dims(X::dims), samples(count), unit(unit_of_sums), tensor_(&x) {
-        using generic = arch::generic;
+        using best = arch::best;
         values_ = [](const void* t, int n, int p, int b, float(&to)[lanes]) {
-            static_cast<const X*>(t)->template load<generic>(n, p, b).store(to);
+            static_cast<const X*>(t)->template load<best>(n, p, b).store(to);
         };
         codes_ = values_;
-        if constexpr (requires { x.template code<generic>(0, 0, 0); })
+        if constexpr (requires { x.template code<best>(0, 0, 0); })
             codes_ = [](const void* t, int n, int p, int b, float(&to)[lanes]) {
-                static_cast<const X*>(t)->template code<generic>(n, p, b).store(to);
+                static_cast<const X*>(t)->template code<best>(n, p, b).store(to);
             };
         else if constexpr (has_units<X>)
             codes_ = [](const void* t, int n, int p, int b, float(&to)[lanes]) {
-                static_cast<const X*>(t)->template units<generic>(n, p, b).store(to);
+                static_cast<const X*>(t)->template units<best>(n, p, b).store(to);
             };
         if constexpr (requires { X::limits; }) limits = X::limits;
         else if constexpr (requires { typename X::quantizer; })

@@ -11,6 +11,7 @@
 #include <fqt/layers/gradient_codes.hpp>
 #include <fqt/layers/householder.hpp>
 #include <fqt/layers/product_formats.hpp>
+#include <fqt/layers/product_output.hpp>
 #include <fqt/layers/stored_input.hpp>
 #include <fqt/layers/weights.hpp>
 
@@ -203,11 +204,7 @@ public:
         const forward_memory memory(c.shared, c.samples);
         parallel_for(c.samples, c.threads, [&](int n, int thread) {
             input_.encode_sample(c, x, n, stream_of(c, number_, purpose::activations), memory.greatest);
-            auto* to = sums_;
-            const auto write = [=](int p, int b, auto sums) __attribute__((always_inline)) {
-                simd::store(to + offset_of(G.out(), n, p, b), kernels::as_floats(sums) * unit);
-            };
-            multiply(c, x, n, thread, write);
+            multiply(c, x, n, thread, to_units<G.out(), sums_type, unit>{sums_, n});
             passes::moments_of_sample<Arch>(
                 out, n, memory.moments + static_cast<std::size_t>(n) * passes::moment_bytes(G.outputs));
         });
@@ -223,18 +220,14 @@ public:
         weights_.prepare_infer(c, number_, name_.c_str(), signs<X>);
         input_.prepare_infer(x, name_);
         set_scale(x, 1.0f);
-        auto* sums = exact_sums_;
         const forward_memory memory(c.shared, c.samples);
         parallel_for(c.samples, c.threads, [&](int n, int thread) {
             input_.encode_sample(c, x, n, stream_of(c, number_, purpose::activations), memory.greatest);
-            const auto write = [=](int p, int b, auto exact) __attribute__((always_inline)) {
-                exact.store(sums + offset_of(G.out(), n, p, b));
-            };
-            multiply(c, x, n, thread, write);
+            multiply(c, x, n, thread, to_exact_sums<G.out(), exact_sums>{exact_sums_, n});
         });
         input_.finish(c, x, memory.greatest);
         c.watcher.see(name_.view(), "input", c.samples, input_.view(x));
-        const auto out = stored_sums<G.out(), exact_sums>{sums, scale_, Bias ? bias_ : zeros_, low_, high_};
+        const auto out = stored_sums<G.out(), exact_sums>{exact_sums_, scale_, Bias ? bias_ : zeros_, low_, high_};
         c.watcher.see(name_.view(), "sums", c.samples, out, integer_forward ? 1.0f : 0.0f);
         return out;
     }
@@ -435,12 +428,7 @@ private:
             [&](const auto& source) { backward_kernel::stage(source, staged); });
         floats<Arch> scale(1.0f);
         if constexpr (integer_backward) scale = floats<Arch>(product(memory.dx.step_of(n), weights_.rotated_step));
-        const auto write = [=](int p, int b, auto sums) __attribute__((always_inline)) {
-            auto* place = dx + offset_of(G.in, n, p, b);
-            if constexpr (std::same_as<Plus, nothing>) simd::store(place, kernels::as_floats(sums) * scale);
-            else simd::store(place, fma(kernels::as_floats(sums), scale, plus.template load<Arch>(n, p, b)));
-        };
-        backward_kernel::run(staged, weights_.packed_backward, write);
+        backward_kernel::run(staged, weights_.packed_backward, to_gradient<G.in, T, Plus, Arch>{dx, n, scale, plus});
     }
 
     /// The sums of dW over one group of samples.
