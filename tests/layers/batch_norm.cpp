@@ -164,7 +164,7 @@ TEST_CASE("evaluation uses the running statistics, and leaves them as they are")
     const numbers x = ordinary(8), other = random_numbers(8 * dims.size(), 5, 3, 5);
     l.forward(8, fqt::plain<dims>{x.data()});
     const auto mean = bits(l.running("mean")), variance = bits(l.running("variance"));
-    const numbers y = l.all(l.layer.template infer<0>(l.c, fqt::plain<dims>{other.data()}));
+    const numbers y = l.all(l.layer.infer(l.c, fqt::plain<dims>{other.data()}));
     wide expected;
     for (std::size_t i = 0; i < y.size(); ++i) {
         const std::size_t k = i / at(dims.pixels()) % at(dims.channels);

@@ -255,7 +255,7 @@ TEST_CASE_TEMPLATE("running statistics follow the batches' mean and sigma square
             CHECK(double{l.running("variance")[k]} == doctest::Approx(square[k]).epsilon(1e-6));
         }
     }
-    const numbers y = l.all(l.layer.template infer<0>(l.c, fqt::plain<dims>{ordinary.data()}));
+    const numbers y = l.all(l.layer.infer(l.c, fqt::plain<dims>{ordinary.data()}));
     wide expected;
     for (std::size_t i = 0; i < y.size(); ++i) {
         const std::size_t k = channel_of(i);
@@ -276,7 +276,7 @@ TEST_CASE("what was trained on one batch evaluates it as it trained, but for the
     const auto distance = [](auto& l) {
         const fqt::plain<dims> in{ordinary.data()};
         const numbers y = l.forward(samples, in);
-        return furthest(l.all(l.layer.template infer<0>(l.c, in)), widened(y));
+        return furthest(l.all(l.layer.infer(l.c, in)), widened(y));
     };
     // sqrt(96 / 95) is 1.0052, and no xhat is beyond 4.
     CHECK(distance(range) < 0.02);
@@ -319,7 +319,7 @@ TEST_CASE("frozen statistics are used in training as in evaluation, stay as they
                 l.c.rectification = weight;
                 const numbers y = l.forward(samples, in);
                 const numbers dx = l.backward(in, gradients);
-                CHECK(bits(l.all(l.layer.template infer<0>(l.c, in))) == bits(y));
+                CHECK(bits(l.all(l.layer.infer(l.c, in))) == bits(y));
                 wide expected_y, expected_dx, by_gamma(5), by_beta(5);
                 for (std::size_t i = 0; i < y.size(); ++i) {
                     const std::size_t k = channel_of(i);
@@ -380,7 +380,7 @@ TEST_CASE_TEMPLATE("constant channels, and a batch of one value, give finite num
         CHECK(all_finite(y));
         CHECK(all_finite(l.backward(in, gradients)));
         CHECK(all_finite(l.by_gamma()));
-        CHECK(all_finite(l.all(l.layer.template infer<0>(l.c, in))));
+        CHECK(all_finite(l.all(l.layer.infer(l.c, in))));
         // With fixed steps, sigma is 2^-15 and the mean is rounded to that: xhat is off by up to a half.
         if (!on_steps<Policy> && !std::is_same_v<Policy, fqt::frozen>)
             for (std::size_t i = 0; i < y.size(); ++i) CHECK(std::abs(y[i] - l.beta()[channel_of(i)]) < 1e-3f);

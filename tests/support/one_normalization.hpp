@@ -91,7 +91,7 @@ struct normalization {
     }
     template <class X>
     numbers backward(const X& x, const numbers& g) {
-        return all(layer.template backward<0>(c, x, input{g.data()}, fqt::nothing{}));
+        return all(layer.backward(c, x, input{g.data()}, fqt::nothing{}));
     }
 };
 
