@@ -101,7 +101,9 @@ TEST_CASE("a gradient that is written while its layer's own and sums are read li
 }
 
 TEST_CASE("what parts leave is kept until the gradient of their sum is read, and that as long as they run") {
-    std::byte *before{}, *body[2]{}, *shortcut{}, *behind{}, *by_body[2]{}, *by_shortcut{}, *by_sum{};
+    std::byte *first{}, *before{}, *body[2]{}, *shortcut{}, *behind{};
+    std::byte *by_before{}, *by_body[2]{}, *by_shortcut{}, *by_sum{};
+    constexpr int large = 640; // so that whatever may lies in its place
     for (const bool returned_reads : {false, true}) {
         CAPTURE(returned_reads);
         const auto product = [](fqt::planner& p, std::byte*& sums, std::byte** gradient, bool stores = true) {
@@ -112,7 +114,12 @@ TEST_CASE("what parts leave is kept until the gradient of their sum is read, and
             p.reads_gradient(read);
         };
         const walked w(1, [&](fqt::planner& p) {
-            product(p, before, nullptr);
+            product(p, first, nullptr);
+            const int both = p.moment(); // a layer that reads the gradient of its output while it writes its input's
+            p.stores_input();
+            p.sums(before, 64, both);
+            p.gradient(by_before, large, both);
+            p.reads_gradient(both);
             p.stores_input();
             const auto parts = p.begin_parts();
             product(p, body[0], &by_body[0], false);
@@ -129,8 +136,10 @@ TEST_CASE("what parts leave is kept until the gradient of their sum is read, and
         }
         CHECK(by_shortcut != by_sum);
         CHECK(by_body[1] != body[0]); // which the body's first product still has to read
-        CHECK((by_sum != before || !returned_reads));
-        CHECK(w.plan.training < 9 * 64); // fewer places than tensors
+        CHECK(by_before != by_body[0]);
+        // Read while by_before is written, where the parts return what reads them.
+        for (const std::byte* read : {body[1], shortcut, by_sum})
+            CHECK((w.at(read) < w.at(by_before) || w.at(read) >= w.at(by_before) + large) == returned_reads);
     }
 }
 
@@ -175,6 +184,14 @@ TEST_CASE("sums of one part are kept in evaluation while another runs") {
     for (const std::byte* other : {shortcut[0], shortcut[1], behind}) CHECK(body != other);
     CHECK(behind != shortcut[1]);
     CHECK(behind == shortcut[0]);
+}
+
+TEST_CASE("a planner without room for its notes counts, and does not plan") {
+    std::byte* sums{};
+    fqt::planner p(1);
+    p.sums(sums, 64, p.moment());
+    CHECK(p.tensors().training == 1);
+    CHECK_THROWS_WITH_AS(p.plan(), doctest::Contains("tensors() first"), fqt::error);
 }
 
 TEST_CASE("a carver hands out what it counted when it had no memory") {

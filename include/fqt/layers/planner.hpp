@@ -9,6 +9,8 @@
 // it was read last. What is never needed at the same time shares a place, so that gradients lie where the sums of the
 // layers behind them were.
 
+#include <fqt/core/fail.hpp>
+
 #include <algorithm>
 #include <cstddef>
 #include <limits>
@@ -20,8 +22,8 @@ namespace fqt {
 struct memory_plan {
     std::size_t persistent{}; ///< parameters, gradients of parameters, codes of weights, statistics
     std::size_t saved{};      ///< kept from the forward to the backward pass, all samples
-    std::size_t sums{};       ///< likewise, of products, but of no use in evaluation
-    std::size_t training{};   ///< sums and gradients between layers, all samples, in each other's places
+    std::size_t training{};   ///< sums of products and gradients between layers, all samples, in each other's places
+    std::size_t sums{};       ///< of that, the sums
     std::size_t evaluation{}; ///< exact sums of products in evaluation, likewise, and what it keeps; in the same memory
     std::size_t shared{};     ///< the largest that one layer's call needs
     std::size_t scratch{};    ///< the largest that one thread needs
@@ -68,6 +70,9 @@ public:
     }
     /// Gives each the lowest place at which none before it is at any of its moments. Returns the bytes of all.
     constexpr std::size_t arrange() {
+        if (count_ > stays_.size())
+            fail("a planner has room for notes on %zu tensors, of %zu; count them by tensors() first", stays_.size(),
+                 count_);
         std::size_t all = 0;
         stay* const first = stays_.data();
         for (stay* s = first; s != first + stays_.size(); ++s) {
@@ -105,12 +110,10 @@ public:
     constexpr explicit planner(int batch, std::span<timetable::stay> training = {},
                                std::span<timetable::stay> evaluation = {})
         : batch_(batch), training_(training), evaluation_(evaluation) {}
-    /// Hands out what a walk of the same layers has noted.
+    /// Hands out what a walk of the same layers has noted, and plan() has arranged.
     planner(const planner& noted, const memory_places& places)
         : batch_(noted.batch_), hands_out_(true), places_(places), training_(noted.training_),
-          evaluation_(noted.evaluation_) {
-        plan();
-    }
+          evaluation_(noted.evaluation_) {}
 
     constexpr counts tensors() const { return {training_.count(), evaluation_.count()}; }
     constexpr int batch() const { return batch_; }

@@ -90,27 +90,24 @@ private:
         std::array<timetable::stay, Tensors.training> training{};
         std::array<timetable::stay, Tensors.evaluation> evaluation{};
     };
-    static constexpr memory_plan plan_of(int batch) {
+
+public:
+    /// Bytes of memory for batches of up to `batch` samples on `threads` threads; what a caller's own memory must have.
+    static constexpr std::size_t arena_bytes(int batch, int threads = 1) { return memory(batch).bytes(threads); }
+    /// The same by how long things live.
+    static constexpr memory_plan memory(int batch) {
         notes_of<tensors()> notes;
         planner p(batch, notes.training, notes.evaluation);
         planned{}.walk(p);
         return p.plan();
     }
 
-public:
-    /// Bytes of memory for batches of up to `batch` samples on `threads` threads; what a caller's own memory must have.
-    static constexpr std::size_t arena_bytes(int batch, int threads = 1) { return plan_of(batch).bytes(threads); }
-    /// The same by how long things live.
-    static constexpr memory_plan memory(int batch) { return plan_of(batch); }
-
     /// A network with memory of its own, weights drawn from `s`.
     explicit network(seed s, network_options options = {}) : network(s, options, std::span<std::byte>{}) {}
 
     /// A network in the caller's memory: 64-byte aligned, at least arena_bytes(options.batch, options.threads) bytes.
     network(seed s, network_options options, std::span<std::byte> memory) : options_(checked(options)), seed_(s.value) {
-        plan_ = plan_of(options_.batch);
-        memory_.take(memory, plan_.bytes(options_.threads));
-        place();
+        place(memory);
         if (options_.rectifier) require_layer_for_rectifier();
         initialise(s);
     }
@@ -278,12 +275,13 @@ private:
                  "batch_norm<any_rectifier>, or leave it null");
     }
 
-    void place() {
-        places_ = {memory_.data(), plan_};
+    void place(std::span<std::byte> memory) {
         notes_of<tensors()> notes;
         planner noted(options_.batch, notes.training, notes.evaluation);
         planned_.walk(noted);
-        planner hands_out(noted, places_);
+        plan_ = noted.plan();
+        memory_.take(memory, plan_.bytes(options_.threads));
+        planner hands_out(noted, {memory_.data(), plan_});
         planned_.walk(hands_out);
         planned_.layers.prepare(naming{{}, planned_.counters, planned_.counters + 1, false});
     }
@@ -299,7 +297,7 @@ private:
         c.rectification = options_.rectification;
         c.rectifier = options_.rectifier;
         c.watcher = watcher_;
-        c.use(places_, plan_);
+        c.use({memory_.data(), plan_}, plan_);
         return c;
     }
 
@@ -342,7 +340,6 @@ private:
     owned_or_borrowed_memory memory_{};
     planned planned_{};
     observer watcher_{};
-    memory_places places_{};
     const float* images_{};
     int samples_{}, first_sample_{};
     std::uint64_t seed_{};
