@@ -86,13 +86,19 @@ struct code_matrix<arch::avx2, Code> {
 };
 
 namespace detail {
+/// Adds products to a sum. Products are hidden until the sum is at hand, or g++ would collect those of a whole step,
+/// beyond what registers hold, and add them up by another tree.
+template <class Lanes>
+FQT_INLINE void add_hidden(Lanes& sum, Lanes products) {
+    asm("" : "+x"(products) : "x"(sum));
+    sum = sum + products;
+}
 /// Adds the products of eight lanes' codes 0 and 2, and 1 and 3. A pair is at most 2 * 255 * 128 in magnitude, two
 /// pairs 130,560.
 FQT_INLINE void add_products(code_sums<arch::avx2>::int_lanes& sums, __m256i even_a, __m256i odd_a, __m256i even_b,
                              __m256i odd_b) {
     const __m256i products = _mm256_add_epi32(_mm256_madd_epi16(even_a, even_b), _mm256_madd_epi16(odd_a, odd_b));
-    sums =
-        reinterpret_cast<code_sums<arch::avx2>::int_lanes>(_mm256_add_epi32(reinterpret_cast<__m256i>(sums), products));
+    add_hidden(sums, reinterpret_cast<code_sums<arch::avx2>::int_lanes>(products));
 }
 } // namespace detail
 
