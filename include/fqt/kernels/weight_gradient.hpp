@@ -87,8 +87,9 @@ private:
                                                               .vector_reads = taps,
                                                               .within_blocks = true});
     // Inputs are lanes only in whole blocks, which narrow first layers do not have.
-    static constexpr bool input_lanes =
-        G.groups == 1 && channels % lanes == 0 && with_input_lanes.time <= with_output_lanes.time;
+    static constexpr bool reads_inputs =
+        G.groups == 1 && channels % lanes == 0 && (!is_integer<Kind> || registers::reads_across);
+    static constexpr bool input_lanes = reads_inputs && with_input_lanes.time <= with_output_lanes.time;
     static constexpr int vectors = (input_lanes ? with_input_lanes : with_output_lanes).vectors;
     static constexpr int row_count = input_lanes ? G.outputs : channels;
     static constexpr int lane_count = input_lanes ? channels : padded(G.outputs);

@@ -25,6 +25,8 @@ namespace fqt::simd {
 template <class Registers>
 struct tile_registers {
     static constexpr int sums = 4, operands = 1, gradient_sums = 4;
+    /// Whether code_matrix::across() is as fast as load().
+    static constexpr bool reads_across = true;
 };
 
 /// Sixteen int32 sums while products are added to them: load(const std::int32_t*), repeat(std::int32_t), and a

@@ -13,6 +13,11 @@
 namespace fqt::simd {
 
 template <>
+struct tile_registers<arch::avx2> : tile_registers<arch::generic> {
+    static constexpr bool reads_across = false;
+};
+
+template <>
 struct code_sums<arch::avx2> {
     using int_lanes [[gnu::vector_size(32)]] = std::int32_t;
     int_lanes low, high; // lanes 0 to 7, 8 to 15

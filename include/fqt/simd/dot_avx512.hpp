@@ -16,6 +16,7 @@ namespace fqt::simd {
 template <>
 struct tile_registers<arch::avx512> {
     static constexpr int sums = 16, operands = 12, gradient_sums = 24;
+    static constexpr bool reads_across = true;
 };
 
 template <>
