@@ -58,6 +58,7 @@
 #include <fqt/layers/pool.hpp>
 #include <fqt/layers/product.hpp>
 #include <fqt/layers/product_formats.hpp>
+#include <fqt/layers/product_kind.hpp>
 #include <fqt/layers/product_output.hpp>
 #include <fqt/layers/residual.hpp>
 #include <fqt/layers/stored_input.hpp>

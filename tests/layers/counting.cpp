@@ -31,6 +31,12 @@ void multiply_add(counting<Base>, fqt::simd::code_sums<typename Base::registers>
     counted.codes += 16 * 4;
     multiply_add(Base{}, sums, a, matrix);
 }
+template <class Base, class A, class B>
+void multiply_add(counting<Base>, fqt::simd::short_sums<typename Base::registers>& sums, const A& a,
+                  const fqt::simd::short_matrix<typename Base::registers, B>& matrix) {
+    counted.codes += 16 * 4;
+    multiply_add(Base{}, sums, a, matrix);
+}
 template <class Base>
 void multiply_add(counting<Base>, fqt::simd::f32x16<Base>& sums, const fqt::simd::f32x16<Base>& repeated,
                   const fqt::simd::f32x16<Base>& vector) {

@@ -8,7 +8,7 @@
 // in. A sum goes over a range of steps: rows of the window that meet border alone are left out, and sums longer than
 // `Longest` products are cut into several ranges, of all rows, which are added up in float. Packed weights lie in the
 // order in which tiles read them:
-//   [start of each sum: range][block] [16 lanes]   integer kind: int32, -128 * sum of the range's weights if signed
+//   [start of each sum: range][block] [16 lanes]   integer kind: int32, -bias * sum of the range's weights if signed
 //   [block / V][row of taps][channel group][tap][V] [16 lanes][group]
 
 #include <fqt/kernels/kind.hpp>
@@ -127,7 +127,7 @@ public:
                             for (int i = 0; i < range_count; ++i)
                                 if (ranges.at[i].first <= step && step < ranges.at[i].end) {
                                     std::byte* start = start_of(packed, i, 0) + output * 4;
-                                    store(start, load<std::int32_t>(start) - 128 * (w[0] + w[1] + w[2] + w[3]));
+                                    store(start, load<std::int32_t>(start) - Kind::bias * (w[0] + w[1] + w[2] + w[3]));
                                 }
                 }
         }
@@ -195,29 +195,31 @@ private:
             sums[i] = start(packed, range, block + i % vectors);
         });
         const index_range steps = ranges.at[range_count > 1 ? range : 0];
-        int step = steps.first, tap_row = step / groups_of_channels, group = step % groups_of_channels;
+        int tap_row = steps.first / groups_of_channels, group = steps.first % groups_of_channels;
         const std::byte* operands = image + tap_offset(tap_row) + group * group_bytes;
-        weights += std::ptrdiff_t{step} * step_bytes;
+        weights += std::ptrdiff_t{steps.first} * step_bytes;
         // Tested below, since g++ would copy the test of a loop above it, and with it every sum at the loop's end.
-        do {
-            unroll<(row_taps + taps_at_once - 1) / taps_at_once>([&](auto part) __attribute__((always_inline)) {
-                constexpr int first = part * taps_at_once;
-                add_taps<Pixels, first, std::min(taps_at_once, row_taps - first)>(sums, operands, weights);
-            });
-            operands += group_bytes;
-            weights += step_bytes;
-            if (++group == groups_of_channels) {
-                group = 0;
-                operands = image + tap_offset(++tap_row);
-            }
-        } while (++step < steps.end);
+        const auto add_steps = [&](auto& to, int count) __attribute__((always_inline)) {
+            do {
+                unroll<(row_taps + taps_at_once - 1) / taps_at_once>([&](auto part) __attribute__((always_inline)) {
+                    constexpr int first = part * taps_at_once;
+                    add_taps<Pixels, first, std::min(taps_at_once, row_taps - first)>(to, operands, weights);
+                });
+                operands += group_bytes;
+                weights += step_bytes;
+                if (++group == groups_of_channels) {
+                    group = 0;
+                    operands = image + tap_offset(++tap_row);
+                }
+            } while (--count > 0);
+        };
+        add_in_parts<Kind, Arch, std::max(row_taps, 1)>(sums, steps.end - steps.first, add_steps);
     }
 
     // Taps First to First + Taps - 1 of one row and one group of channels. Position q of the image is under tap t of
     // pixel p iff q = p * stride + t.
     template <int Pixels, int First, int Taps>
-    [[gnu::always_inline]] static void add_taps(accumulator (&sums)[Pixels * vectors], const std::byte* operands,
-                                                const std::byte* weights) {
+    [[gnu::always_inline]] static void add_taps(auto& sums, const std::byte* operands, const std::byte* weights) {
         using vector = decltype(Kind::template vector<Arch, weight>(weights));
         vector w[Taps * vectors];
         unroll<Taps * vectors>([&](auto i) __attribute__((always_inline)) {

@@ -1,13 +1,18 @@
 #pragma once
 // SPDX-License-Identifier: BSD-3-Clause
-// The two kinds of products: of 8-bit codes with int32 sums, and of floats. Everything else is the same for both.
+// The kinds of products: of 8-bit codes with int32 sums, the same with codes of few bits, and of floats. Everything
+// else is the same for all.
 
 #include <fqt/core/shape.hpp>
+#include <fqt/kernels/unroll.hpp>
 #include <fqt/simd/dot.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <limits>
+#include <type_traits>
 
 namespace fqt::kernels {
 
@@ -17,6 +22,8 @@ struct integer {
     using weight = std::int8_t;
     /// Operands that one multiply-add contracts.
     static constexpr int group = 4;
+    /// What is added to signed operands, and to be subtracted again where sums start.
+    static constexpr int bias = 128;
 
     template <class Arch>
     using sums = simd::code_sums<typename Arch::registers>;
@@ -33,6 +40,28 @@ struct integer {
     template <class Arch>
     FQT_INLINE static auto pixels(const std::byte* from) {
         return simd::code_matrix<typename Arch::registers, operand>::across(from);
+    }
+};
+
+/// The same of codes so small that `Adds` multiply-adds fit sums of 16 bits, where an instruction set is faster with
+/// those. Signed operands have Bias added.
+template <int Bias, int Adds>
+struct short_integer : integer {
+    static constexpr int bias = Bias, adds = Adds;
+
+    template <class Arch>
+    using partial_sums = simd::short_sums<typename Arch::registers>;
+    template <class Arch, class Code>
+    FQT_INLINE static auto repeat(const std::byte* from) {
+        return simd::short_group<typename Arch::registers, Code>::load(from);
+    }
+    template <class Arch, class Code>
+    FQT_INLINE static auto vector(const std::byte* from) {
+        return simd::short_matrix<typename Arch::registers, Code>::load(from);
+    }
+    template <class Arch>
+    FQT_INLINE static auto pixels(const std::byte* from) {
+        return simd::short_matrix<typename Arch::registers, operand>::across(from);
     }
 };
 
@@ -62,6 +91,46 @@ struct real {
 
 template <class Kind>
 inline constexpr bool is_integer = Kind::group == 4;
+template <class Kind>
+inline constexpr bool is_short = requires {
+    Kind::adds;
+};
+
+/// What to add to signed operands of such a magnitude: as little as makes them unsigned, or 128, with which sources
+/// give them.
+constexpr int bias_of(int of_signed) { return of_signed < 64 ? of_signed : 128; }
+/// Multiply-adds of four products that surely fit the two sums of 16 bits that they go into.
+constexpr int adds_of(int of_signed, int of_unsigned, int of_weights) {
+    const int operand = std::max(of_signed < 64 ? 2 * of_signed : 255, of_unsigned);
+    return std::numeric_limits<std::int16_t>::max() / std::max(2 * operand * of_weights, 1);
+}
+/// With fewer multiply-adds at a time, short sums gain nothing. A step has up to five for a sum (taps.hpp).
+inline constexpr int fewest_short_adds = 5;
+
+/// The kind of integer products of operands up to OfSigned in magnitude where they may be negative, up to OfUnsigned
+/// where not, and weights up to OfWeights.
+template <class Arch, int OfSigned, int OfUnsigned, int OfWeights>
+using integer_kind = std::conditional_t<
+    simd::has_short_sums<typename Arch::registers> && adds_of(OfSigned, OfUnsigned, OfWeights) >= fewest_short_adds,
+    short_integer<bias_of(OfSigned), std::min(adds_of(OfSigned, OfUnsigned, OfWeights), 64)>, integer>;
+
+/// add_steps(sums, steps), which does AddsInStep multiply-adds a step for each of the sums; or, in short sums, several
+/// times a few of them.
+template <class Kind, class Arch, int AddsInStep, class Sums, int Size, class AddSteps>
+[[gnu::always_inline]] inline void add_in_parts(Sums (&sums)[Size], int steps, const AddSteps& add_steps) {
+    if constexpr (!is_short<Kind>) {
+        add_steps(sums, steps);
+    } else {
+        constexpr int most = Kind::adds / AddsInStep;
+        static_assert(most > 0);
+        do {
+            typename Kind::template partial_sums<Arch> part[Size];
+            unroll<Size>([&](auto i) __attribute__((always_inline)) { part[i] = part[i].zero(); });
+            add_steps(part, std::min(steps, most));
+            unroll<Size>([&](auto i) __attribute__((always_inline)) { part[i].add_to(sums[i]); });
+        } while ((steps -= most) > 0);
+    }
+}
 
 /// The sums of either kind as floats.
 template <class Registers>

@@ -185,8 +185,8 @@ private:
         store_transposed(registers{}, rows, to);
         // Part of staging, not of the product: the registers' own tag keeps it out of a derived tag's count.
         static constexpr std::byte ones[4] = {std::byte{1}, std::byte{1}, std::byte{1}, std::byte{1}};
-        multiply_add(registers{}, total, Kind::template repeat<Arch, std::uint8_t>(ones),
-                     Kind::template vector<Arch, std::int8_t>(to));
+        multiply_add(registers{}, total, integer::repeat<Arch, std::uint8_t>(ones),
+                     integer::vector<Arch, std::int8_t>(to));
     }
 
     static void store_starts(const sums (&totals)[output_blocks], std::byte* to) {

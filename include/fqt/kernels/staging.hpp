@@ -15,18 +15,19 @@
 
 namespace fqt::kernels {
 
-/// The code of zero as it is stored: signed codes have 128 added.
-constexpr std::byte zero_code(bool is_signed) { return is_signed ? std::byte{128} : std::byte{0}; }
+/// The code of zero as it is stored: signed codes have 128 added, or another bias.
+constexpr std::byte zero_code(bool is_signed, int bias = 128) { return std::byte(is_signed ? bias : 0); }
 
 /// 16 lanes of a source, and how they are written.
 template <class Kind, class Arch, class Source>
 FQT_INLINE auto lanes_of(const Source& source, int pixel, int block) {
-    if constexpr (is_integer<Kind>) return source.template bytes<Arch>(pixel, block);
-    else return source.template values<Arch>(pixel, block);
+    if constexpr (!is_integer<Kind>) return source.template values<Arch>(pixel, block);
+    else if constexpr (Kind::bias == 128) return source.template bytes<Arch>(pixel, block);
+    else return less(source.template bytes<Arch>(pixel, block), source.is_signed ? 128 - Kind::bias : 0);
 }
 template <class Kind, class Source>
 constexpr std::byte border_of(const Source& source) {
-    if constexpr (is_integer<Kind>) return zero_code(source.is_signed);
+    if constexpr (is_integer<Kind>) return zero_code(source.is_signed, Kind::bias);
     else return std::byte{0};
 }
 

@@ -207,29 +207,45 @@ private:
     template <int Rows>
     [[gnu::always_inline]] static void add_rows(accumulator (&sum)[Rows * taps * vectors], const task& x,
                                                 index_range ys, int r, int s, int row, int lane) {
-        int y = ys.first;
+        int y = ys.first, step = 0;
         const int channel = input_lanes ? lane : groups.first(lane / lanes) + row, k = input_lanes ? row : lane;
         const std::byte* activation_row = x.activation + staged::channel_offset(channel) + staged::tap_offset(s)
             + (std::ptrdiff_t{y} * G.stride + r) * staged::row_bytes;
-        const std::byte* gradient =
-            x.gradient + staged::gradient_offset(k) + std::ptrdiff_t{y} * staged::steps * vector_bytes;
+        const std::byte *activation = activation_row,
+                        *gradient =
+                            x.gradient + staged::gradient_offset(k) + std::ptrdiff_t{y} * staged::steps * vector_bytes;
+        const auto add_step = [&](auto& to) __attribute__((always_inline)) {
+            if constexpr (input_lanes) add_step_of_inputs<Rows>(to, activation, gradient);
+            else add_step_of_outputs<Rows>(to, activation, gradient);
+            activation += staged::step_bytes;
+            gradient += vector_bytes;
+        };
+        const auto end_row = [&]() __attribute__((always_inline)) {
+            step = 0;
+            activation = activation_row += G.stride * staged::row_bytes;
+        };
         // Tested below, for the reason given in correlate.hpp.
-        do {
-            const std::byte* activation = activation_row;
-            int step = 0;
+        if constexpr (is_short<Kind>) {
+            const auto add_steps = [&](auto& to, int count) __attribute__((always_inline)) {
+                do {
+                    add_step(to);
+                    if (++step == staged::steps) end_row();
+                } while (--count > 0);
+            };
+            add_in_parts<Kind, Arch, 1>(sum, (ys.end - ys.first) * staged::steps, add_steps);
+        } else {
             do {
-                if constexpr (input_lanes) add_step_of_inputs<Rows>(sum, activation, gradient);
-                else add_step_of_outputs<Rows>(sum, activation, gradient);
-                activation += staged::step_bytes;
-                gradient += vector_bytes;
-            } while (++step < staged::steps);
-            activation_row += G.stride * staged::row_bytes;
-        } while (++y < ys.end);
+                do {
+                    add_step(sum);
+                } while (++step < staged::steps);
+                end_row();
+            } while (++y < ys.end);
+        }
     }
 
     template <int Rows>
-    [[gnu::always_inline]] static void add_step_of_outputs(accumulator (&sum)[Rows * taps * vectors],
-                                                           const std::byte* activation, const std::byte* gradient) {
+    [[gnu::always_inline]] static void add_step_of_outputs(auto& sum, const std::byte* activation,
+                                                           const std::byte* gradient) {
         using weight = typename Kind::weight;
         decltype(Kind::template vector<Arch, weight>(gradient)) h[vectors];
         unroll<vectors>([&](auto v) __attribute__((always_inline)) {
@@ -245,8 +261,8 @@ private:
     }
 
     template <int Rows>
-    [[gnu::always_inline]] static void add_step_of_inputs(accumulator (&sum)[Rows * taps * vectors],
-                                                          const std::byte* activation, const std::byte* gradient) {
+    [[gnu::always_inline]] static void add_step_of_inputs(auto& sum, const std::byte* activation,
+                                                          const std::byte* gradient) {
         // Column s of a tile is column s of the window, unless there is but one.
         decltype(Kind::template pixels<Arch>(activation)) a[taps * vectors];
         unroll<taps * vectors>([&](auto i) __attribute__((always_inline)) {

@@ -26,7 +26,7 @@ class product_layer {
     using weights_type = weights<G, Scheme, Arch>;
     using forward_kernel = typename weights_type::forward_kernel;
     using backward_kernel = typename weights_type::backward_kernel;
-    using weight_kind = product_kind<activation_quantizer, weight_gradient_quantizer>;
+    using weight_kind = dw_kernel_kind<G, Arch, activation_quantizer, weight_gradient_quantizer>;
     using weight_kernel =
         kernels::weight_gradient_of_bytes<kernels::weight_gradient_product<G, weight_kind, Arch>,
                                           product_bytes<activation_quantizer, weight_gradient_quantizer>,
@@ -39,7 +39,7 @@ class product_layer {
                           integer_backward = weights_type::integer_backward, rotates = weights_type::rotates,
                           rotates_dw = is_rotated<weight_gradient_quantizer>;
     static constexpr bool reflects = has_granularity<input_gradient_quantizer, per_householder>;
-    static constexpr bool integer_weight_gradient = std::same_as<weight_kind, kernels::integer>;
+    static constexpr bool integer_weight_gradient = kernels::is_integer<weight_kind>;
     // One set of codes serves both backward products where their quantizers agree.
     static constexpr bool has_dx_codes = !is_real<input_gradient_quantizer> && !is_blocked<input_gradient_quantizer>;
     static constexpr bool shared_codes =

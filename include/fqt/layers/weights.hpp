@@ -11,6 +11,7 @@
 #include <fqt/layers/block_rounding.hpp>
 #include <fqt/layers/layer.hpp>
 #include <fqt/layers/passes.hpp>
+#include <fqt/layers/product_kind.hpp>
 
 #include <cmath>
 #include <cstring>
@@ -18,38 +19,29 @@
 
 namespace fqt {
 
-/// The product of two quantized tensors runs on integers where both grids are linear.
-template <class A, class B>
-using product_kind = std::conditional_t<is_linear<A> && is_linear<B>, kernels::integer, kernels::real>;
-
-/// Bytes of Q's integers in its product with Other; of those that may be negative and those that may not the more.
-template <class Q, class Other>
-inline constexpr int product_bytes = is_linear<Q>&& is_linear<Other>
-    ? std::max(quantizer_traits<Q>::integer_bytes(true), quantizer_traits<Q>::integer_bytes(false))
-    : 1;
-
 template <geometry G, class Scheme, class Arch>
 struct weights {
     using quantizer = typename Scheme::weight_quantizer;
     using traits = quantizer_traits<quantizer>;
     using range_rule = typename traits::range;
     using rule = range_traits<range_rule>;
-    using forward_kind = product_kind<quantizer, typename Scheme::activation_quantizer>;
-    using backward_kind = product_kind<quantizer, typename Scheme::input_gradient_quantizer>;
-    static constexpr bool integer_forward = std::same_as<forward_kind, kernels::integer>;
-    static constexpr bool integer_backward = std::same_as<backward_kind, kernels::integer>;
+    using activation_quantizer = typename Scheme::activation_quantizer;
+    using input_gradient_quantizer = typename Scheme::input_gradient_quantizer;
+    static constexpr bool rotates = is_rotated<input_gradient_quantizer>;
+    using forward_kind = forward_kernel_kind<G, Arch, activation_quantizer, quantizer>;
+    using backward_kind = dx_kernel_kind<G, Arch, input_gradient_quantizer, quantizer>;
+    static constexpr bool integer_forward = kernels::is_integer<forward_kind>;
+    static constexpr bool integer_backward = kernels::is_integer<backward_kind>;
 
     static constexpr int code_bytes = traits::integer_bytes(true);
     template <class Kernel, class Other, shape Out>
     using of_bytes = kernels::product_of_bytes<Kernel, G, Out, Arch, product_bytes<Other, quantizer>,
                                                product_bytes<quantizer, Other>>;
-    using forward_kernel =
-        of_bytes<kernels::forward_product<G, forward_kind, Arch>, typename Scheme::activation_quantizer, G.out()>;
-    using backward_kernel = of_bytes<kernels::input_gradient_product<G, backward_kind, Arch>,
-                                     typename Scheme::input_gradient_quantizer, G.in>;
+    using forward_kernel = of_bytes<kernels::forward_product<G, forward_kind, Arch>, activation_quantizer, G.out()>;
+    using backward_kernel =
+        of_bytes<kernels::input_gradient_product<G, backward_kind, Arch>, input_gradient_quantizer, G.in>;
 
     static constexpr int row = G.weights() / G.outputs; // weights of one output channel
-    static constexpr bool rotates = is_rotated<typename Scheme::input_gradient_quantizer>;
     static constexpr bool decodes = !is_real<quantizer> && (!integer_forward || !integer_backward || rotates);
     static constexpr bool by_channel = has_granularity<quantizer, per_channel>;
     static constexpr int grids = by_channel ? G.outputs : 1;

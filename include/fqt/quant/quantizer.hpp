@@ -194,6 +194,12 @@ public:
         else if constexpr (has_integers) return is_signed ? 127 : 255;
         else return limits(is_signed).high;
     }
+    /// The same with negative integers and scales of blocks included: nothing that products multiply is larger.
+    static constexpr int greatest_magnitude(bool is_signed) {
+        if constexpr (scales_blocks) return 127;
+        else if constexpr (has_integers) return greatest_integer(is_signed);
+        else return std::max(greatest_integer(is_signed), -static_cast<int>(limits(is_signed).low));
+    }
     static constexpr int integer_bytes(bool is_signed) {
         return linear && greatest_integer(is_signed) > (is_signed ? 127 : 255) ? 2 : 1;
     }

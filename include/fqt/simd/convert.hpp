@@ -67,6 +67,11 @@ struct u8_generic {
     }
     std::uint8_t lane(int i) const { return part[i]; }
 };
+/// Each of them less n, modulo 256.
+inline u8_generic less(u8_generic v, int n) {
+    for (auto& p : v.part) p = static_cast<std::uint8_t>(p - n);
+    return v;
+}
 
 #if defined(FQT_HAS_AVX2)
 template <class Arch>

@@ -41,6 +41,9 @@ struct u8_register {
         return bytes[i];
     }
 };
+FQT_INLINE u8_register less(u8_register v, int n) {
+    return {_mm_sub_epi8(v.part, _mm_set1_epi8(static_cast<char>(n)))};
+}
 
 namespace detail {
 

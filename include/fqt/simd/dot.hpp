@@ -9,6 +9,9 @@
 // Of the two, one has unsigned codes and the other signed ones. `multiply_add` is an overload set on
 // the instruction set's tag, so a tag derived from one of ours can overload it, for example to count. No overload
 // saturates: a sum is wrong only if its true value does not fit 32 bits.
+//
+// Where codes have few bits, some instruction sets do better with sums of 16 bits, which hold a few such products at a
+// time and are then added to those of 32: short_sums.
 
 #include <fqt/simd/arch.hpp>
 #include <fqt/simd/lanes.hpp>
@@ -42,6 +45,20 @@ struct code_group;
 /// 64 codes, [16 lanes][4]. load() takes them so, across() from [4][16 lanes]: four neighbouring pixels of 16 channels.
 template <class Registers, class Code>
 struct code_matrix;
+
+/// Whether the instruction set has the short sums below.
+template <class Registers>
+inline constexpr bool has_short_sums = false;
+
+/// Two sums of 16 bits a lane, while few products of few bits are added to them: zero(), and add_to(code_sums&).
+template <class Registers>
+struct short_sums;
+
+/// As code_group and code_matrix, for short sums.
+template <class Registers, class Code>
+struct short_group;
+template <class Registers, class Code>
+struct short_matrix;
 
 template <class Registers>
 FQT_INLINE void multiply_add(arch::generic, f32_lanes<Registers>& sums, const f32_lanes<Registers>& repeated,
