@@ -5,7 +5,8 @@
 //
 //     kernels <threads> <rounds>
 //
-// Prints "<product> <layer>": the ms of each round; "peak": 10^9 operations a second, of each round; "instructions".
+// Prints "<product> <layer>": the ms of each round; "peak": 10^9 operations a second, of each round; where gradients of
+// 4 bits have kernels of their own, "<product> 4 bits <layer>" and "peak 4 bits" as well.
 #include <fqt/core/parallel.hpp>
 #include <fqt/kernels/forward.hpp>
 #include <fqt/kernels/input_gradient.hpp>
@@ -48,13 +49,14 @@ struct codes {
     bool is_signed;
     buffer<std::byte> data;
 
-    codes(fqt::shape s, bool signed_codes, std::uint32_t seed)
+    codes(fqt::shape s, bool signed_codes, std::uint32_t seed, int most = 63)
         : dims(s), is_signed(signed_codes), data(sample_bytes() * batch) {
         std::uint32_t state = seed;
         for (std::size_t i = 0; i < sample_bytes() * batch; ++i) {
             state = state * 1664525u + 1013904223u;
             const bool padding = static_cast<int>(i % static_cast<std::size_t>(fqt::padded(s.channels))) >= s.channels;
-            const int code = is_signed ? static_cast<int>(state >> 24) % 127 - 63 : static_cast<int>(state >> 24);
+            const int code =
+                is_signed ? static_cast<int>(state >> 24) % (2 * most + 1) - most : static_cast<int>(state >> 24);
             data[i] = std::byte(padding ? (is_signed ? 128 : 0) : is_signed ? code + 128 : code);
         }
     }
@@ -112,19 +114,20 @@ struct times {
 };
 constexpr const char* products[] = {"forward", "input gradient", "weight gradient"};
 
-template <int Index>
+/// Dx, Dw: the kinds of the backward products, whose gradients are up to Most in magnitude.
+template <int Index, class Dx = integer, class Dw = integer, int Most = 63>
 class layer_kernels {
     static constexpr layer l = layers[Index];
     static constexpr fqt::geometry g =
         fqt::geometry_of({l.channels, l.size, l.size}, l.outputs, {l.kernel, l.stride, l.pad(), l.groups});
     using forward = fqt::kernels::forward_product<g, integer, arch>;
-    using input_gradient = fqt::kernels::input_gradient_product<g, integer, arch>;
-    using weight_gradient = fqt::kernels::weight_gradient_product<g, integer, arch>;
+    using input_gradient = fqt::kernels::input_gradient_product<g, Dx, arch>;
+    using weight_gradient = fqt::kernels::weight_gradient_product<g, Dw, arch>;
     static constexpr std::size_t out_size = fqt::padded_size(g.out()), in_size = fqt::padded_size(g.in);
     static constexpr int groups = 8;
 
     int threads_;
-    codes x_{g.in, false, 1}, h_{g.out(), true, 2};
+    codes x_{g.in, false, 1}, h_{g.out(), true, 2, Most};
     std::vector<std::int8_t> weights_ = std::vector<std::int8_t>(static_cast<std::size_t>(g.weights()));
     buffer<std::byte> packed_forward_{forward::packed_bytes}, packed_backward_{input_gradient::packed_bytes};
     buffer<std::int32_t> sums_{out_size * batch}, dx_{in_size * batch};
@@ -231,8 +234,9 @@ public:
         std::fill_n(ones_.get(), fqt::padded(g.outputs), 1.0f);
         check();
     }
-    void time(times& t) const {
-        for (int product = 0; product < 3; ++product) t.of[product].push_back(time_of([&] { run(product); }));
+    void time(times& t, int first_product = 0) const {
+        for (int product = first_product; product < 3; ++product)
+            t.of[product].push_back(time_of([&] { run(product); }));
     }
 };
 
@@ -244,21 +248,32 @@ int main(int argc, char** argv) {
         return 1;
     }
     const int threads = std::atoi(argv[1]), rounds = std::atoi(argv[2]);
-    std::vector<double> peaks;
-    times of_layer[layer_count];
+    std::vector<double> peaks, peaks_of_4_bits;
+    times of_layer[layer_count], of_4_bits[layer_count];
     fqt::kernels::unroll<layer_count>([&](auto i) {
         const layer_kernels<i> kernels(threads);
         for (int round = 0; round < rounds; ++round) {
             kernels.time(of_layer[i]);
             peaks.push_back(peak_of_products<arch>(threads));
         }
+        if constexpr (few_bits_are_faster && layers[i].groups == 1) {
+            const layer_kernels<i, dx_of_4_bits, dw_of_4_bits, 7> kernels_of_4_bits(threads);
+            for (int round = 0; round < rounds; ++round) {
+                kernels_of_4_bits.time(of_4_bits[i], 1);
+                peaks_of_4_bits.push_back(peak_of_products<arch, dx_of_4_bits>(threads));
+            }
+        }
     });
     report report;
     report.add("peak", peaks);
-    report.add("avx512", std::is_same_v<arch, fqt::arch::avx512>);
+    if (few_bits_are_faster) report.add("peak 4 bits", peaks_of_4_bits);
     for (int i = 0; i < layer_count; ++i)
-        for (int product = 0; product < 3; ++product)
-            report.add((std::string(products[product]) + " " + layers[i].name).c_str(), of_layer[i].of[product]);
+        for (int product = 0; product < 3; ++product) {
+            const std::string name = products[product], layer = layers[i].name;
+            report.add((name + " " + layer).c_str(), of_layer[i].of[product]);
+            if (const auto& found = of_4_bits[i].of[product]; !found.empty())
+                report.add((name + " 4 bits " + layer).c_str(), found);
+        }
     for (int i = 0; i < layer_count; ++i) {
         report.add((std::string("macs ") + layers[i].name).c_str(), layers[i].macs());
         report.add((std::string("nominal macs ") + layers[i].name).c_str(), layers[i].nominal_macs());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What this machine does at most: 10^9 operations a second of the 8-bit atom ("peak"), bytes copied a second
-// ("copies").
+// What this machine does at most: 10^9 operations a second of the 8-bit atom ("peak") and of that for gradients of 4
+// bits ("peak 4 bits"), bytes copied a second ("copies").
 //
 //     machine <threads>
 #include "peak.hpp"
@@ -13,9 +13,13 @@ int main(int argc, char** argv) {
         return 1;
     }
     benchmark::report report;
-    std::vector<double> peaks;
-    for (int i = 0; i < 5; ++i) peaks.push_back(benchmark::peak_of_products<fqt::arch::best>(threads));
+    std::vector<double> peaks, of_4_bits;
+    for (int i = 0; i < 5; ++i) {
+        peaks.push_back(benchmark::peak_of_products<fqt::arch::best>(threads));
+        of_4_bits.push_back(benchmark::peak_of_products<fqt::arch::best, benchmark::dx_of_4_bits>(threads));
+    }
     report.add("peak", peaks);
+    report.add("peak 4 bits", of_4_bits);
     report.add("copies", benchmark::peak_of_copies(threads) * 1e9);
     report.print();
 }

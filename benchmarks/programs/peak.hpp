@@ -30,44 +30,67 @@ double timed_on(int threads, Work&& work) {
     return milliseconds() - start;
 }
 
+/// Integer products with 8-bit weights or activations of gradients of 4 bits: of a kind of their own on some machines.
+using dx_of_4_bits = fqt::kernels::integer_kind<fqt::arch::best, 7, 0, 127>;
+using dw_of_4_bits = fqt::kernels::integer_kind<fqt::arch::best, 128, 255, 7>;
+inline constexpr bool few_bits_are_faster = fqt::kernels::is_short<dx_of_4_bits>;
+
+/// What a kind's multiply-adds are added to.
+template <class Kind, class Arch>
+struct accumulator {
+    using type = typename Kind::template sums<Arch>;
+};
+template <class Kind, class Arch>
+    requires fqt::kernels::is_short<Kind>
+struct accumulator<Kind, Arch> {
+    using type = typename Kind::template partial_sums<Arch>;
+};
+
 /// Operations (a multiply or an add) a second, in 10^9, of the atom of integer products on `Arch`, in registers.
-template <class Arch>
+template <class Arch, class Kind = fqt::kernels::integer>
 double peak_of_products(int threads) {
     using fqt::kernels::integer;
     // As many sums as the kernels' tiles have registers for, and no more than hide the latency.
     constexpr int sums = std::min(fqt::simd::tile_registers<typename Arch::registers>::sums, 12);
-    // Where the atom is not one instruction, products must differ, or a compiler computes one for all sums.
-    constexpr int operands = std::is_same_v<Arch, fqt::arch::avx512> ? 1 : sums;
+    // Where the atom is not one instruction, products must differ, or a compiler computes one for all sums; and a
+    // vector that has to be widened serves several, as it does in a row of taps.
+    constexpr bool one_instruction = std::is_same_v<Arch, fqt::arch::avx512>;
+    constexpr int uses = one_instruction ? 1 : 3, operands = one_instruction ? 1 : uses * sums;
     const int rounds = std::is_same_v<Arch, fqt::arch::generic> ? 20'000 : 2'000'000;
     std::vector<std::int32_t> sink(static_cast<std::size_t>(threads) * fqt::lanes);
     const double time = timed_on(threads, [&](int thread) {
         alignas(64) std::byte codes[128];
         std::memset(codes, 3, sizeof codes);
         const std::byte* from = codes;
-        integer::sums<Arch> sum[sums];
+        typename accumulator<Kind, Arch>::type sum[sums];
         fqt::kernels::unroll<sums>([&](auto k) __attribute__((always_inline)) {
-            sum[k] = integer::sums<Arch>::repeat(thread);
+            if constexpr (fqt::kernels::is_short<Kind>) sum[k] = sum[k].zero();
+            else sum[k] = sum[k].repeat(thread);
         });
         int round = 0;
         // Tested below, as in the kernels.
         do {
             asm volatile("" : "+r"(from)); // somewhere else, as far as the compiler knows
-            const auto w = integer::vector<Arch, std::int8_t>(from);
-            fqt::kernels::unroll<sums>([&](auto k) __attribute__((always_inline)) {
-                multiply_add(Arch{}, sum[k], integer::repeat<Arch, std::uint8_t>(from + 64 + k % operands * 4), w);
+            const auto w = Kind::template vector<Arch, std::int8_t>(from);
+            fqt::kernels::unroll<uses * sums>([&](auto k) __attribute__((always_inline)) {
+                multiply_add(Arch{}, sum[k % sums],
+                             Kind::template repeat<Arch, std::uint8_t>(from + 64 + k % operands * 4), w);
             });
         } while (++round < rounds);
         std::int32_t* out = sink.data() + thread * fqt::lanes;
         // By constant indices, or g++ would keep the sums in memory.
         fqt::kernels::unroll<sums>([&](auto k) __attribute__((always_inline)) {
+            integer::sums<Arch> total = integer::sums<Arch>::repeat(0);
+            if constexpr (fqt::kernels::is_short<Kind>) sum[k].add_to(total);
+            else total = sum[k];
             std::int32_t part[fqt::lanes];
-            fqt::simd::i32x16<Arch>(sum[k]).store(part);
+            fqt::simd::i32x16<Arch>(total).store(part);
             for (int i = 0; i < fqt::lanes; ++i) out[i] ^= part[i];
         });
     });
     volatile std::int32_t keep = sink[0];
     static_cast<void>(keep);
-    return 2.0 * 64 * sums * rounds * threads / time * 1e-6;
+    return 2.0 * 64 * uses * sums * rounds * threads / time * 1e-6;
 }
 
 /// Bytes copied (read and written) a second, in 10^9, from and to memory far larger than caches.

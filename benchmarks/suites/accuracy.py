@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Seconds of training until ResNet-20 reaches an accuracy on CIFAR-10, beside libtorch with the same recipe."""
-from measure import table, thread_counts
+from measure import LIBTORCH_KINDS, table, thread_counts
 
 EPOCHS, GOALS = 15, (0.80, 0.85, 0.90)
 
@@ -20,7 +20,7 @@ def run(bench):
     rest = (bench.data, threads, epochs, images)
     runs = {"fqt w8a8g4": ("training_w8a8g4", *rest)}
     if bench.has("libtorch_training"):
-        runs |= {f"libtorch {kind}": ("libtorch_training", kind, *rest) for kind in ("fp32", "bf16")}
+        runs |= {f"libtorch {kind}": ("libtorch_training", kind, *rest) for kind in LIBTORCH_KINDS}
     reports = {name: bench.run(program, *arguments) for name, (program, *arguments) in runs.items()}
     own = reports["fqt w8a8g4"]
     rows = []

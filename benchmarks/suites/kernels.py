@@ -5,6 +5,30 @@ from measure import BATCH, median, ratio_within_rounds, table, thread_counts
 PRODUCTS = ("forward", "input gradient", "weight gradient")
 
 
+def share_of_4_bits(bench, own, layers, threads):
+    """The backward products of 4-bit gradients, where they have kernels of their own."""
+    if "peak 4 bits" not in own[0]:
+        return
+    peak = median(p for report in own for p in report["peak 4 bits"])
+    print(f"Gradients of 4 bits, {threads} thread(s); peak of their products {peak:.0f} GOP/s; in brackets how many "
+          "times as fast as with 8 bits\n")
+    rows = []
+    for layer in layers:
+        row = [layer]
+        for product in PRODUCTS[1:]:
+            name = f"{product} 4 bits {layer}"
+            if name not in own[0]:
+                row.append("-")
+                continue
+            times = [median(report[name]) for report in own]
+            rate = 2 * own[0][f"macs {layer}"] * BATCH / median(times) * 1e-6
+            gain = ratio_within_rounds([median(report[f"{product} {layer}"]) for report in own], times)
+            bench.record(name, "share of the peak", rate / peak, "1", threads, "peak loop", peak, rate / peak)
+            row.append(f"{rate / peak:.0%} ({gain:.2f}x)")
+        rows.append(row)
+    table(["layer", "input gradient", "weight gradient"], rows)
+
+
 def run(bench):
     bench.start("kernels", f"integer products of single layers, batch {BATCH}, staging, stores and sums included")
     repetitions, rounds = (2, 1) if bench.quick else (5, 3)
@@ -18,6 +42,7 @@ def run(bench):
         layers = [key.removeprefix("forward ") for key in own[0] if key.startswith("forward ")]
         print(f"{threads} thread(s); peak of 8-bit products in the same run: {peak:.0f} GOP/s. Shares are of required "
               "operations (no padding); GOP/s count padding, as peers do\n")
+        share_of_4_bits(bench, own, layers, threads)
         rows = []
         for layer in layers:
             row = [layer]

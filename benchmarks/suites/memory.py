@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Memory of training ResNet-20."""
-from measure import BATCH, table, thread_counts
+from measure import BATCH, LIBTORCH_KINDS, table, thread_counts
 
 MIB = 2.0**20
 SMALL = 2  # a batch that takes next to nothing: what is left are programs, libraries and parameters
@@ -12,7 +12,7 @@ def run(bench):
     runs = {f"fqt {scheme}": (f"resnet20_{scheme}", "train", threads, BATCH, 10)
             for scheme in ("fp32", "w8a8g8", "w8a8g4", "w4a4g4", "w2a2g2")}
     if bench.has("peer_libtorch"):
-        for kind in ("fp32", "bf16"):
+        for kind in LIBTORCH_KINDS:
             runs[f"libtorch {kind}"] = ("peer_libtorch", "resnet20", kind, "train", threads, BATCH, 10)
     reports = {name: of_run[0] for name, of_run in bench.rounds(runs, 1).items()}
     small = {name: (*words[:-2], SMALL, words[-1]) for name, words in runs.items()}

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Training steps beside libtorch's, and where a step's time goes."""
-from measure import BATCH, compare, median, step_times, table, thread_counts
+from measure import BATCH, LIBTORCH_KINDS, compare, median, step_times, table, thread_counts
 from suites import resnet20
 
 PASSES = {
@@ -14,7 +14,7 @@ PASSES = {
 def runs_of(bench, network, schemes, mode, threads, steps):
     runs = {f"fqt {scheme}": (f"{network}_{scheme}", mode, threads, BATCH, steps) for scheme in schemes}
     if bench.has("peer_libtorch"):
-        for kind in ("fp32", "bf16"):
+        for kind in LIBTORCH_KINDS:
             runs[f"libtorch {kind}"] = ("peer_libtorch", network, kind, mode, threads, BATCH, steps)
     return runs
 
@@ -22,9 +22,10 @@ def runs_of(bench, network, schemes, mode, threads, steps):
 def roofline(bench, reports, threads):
     limits = bench.run("machine", threads)
     peak, copies = median(limits["peak"]), limits["copies"] * 1e-9
+    peaks = {"forward": peak, "encode_h": peak, "gradients": median(limits["peak 4 bits"])}
     operations, moved = resnet20.costs(BATCH)
-    print(f"ResNet-20 w8a8g4, one step by pass, {threads} thread(s); roofs from {peak:.0f} GOP/s of 8-bit products and "
-          f"{copies:.0f} GB/s of copies\n")
+    print(f"ResNet-20 w8a8g4, one step by pass, {threads} thread(s); roofs from {peak:.0f} GOP/s of 8-bit products, "
+          f"{peaks['gradients']:.0f} of those with 4-bit gradients, and {copies:.0f} GB/s of copies\n")
     rows = []
     for key, what in PASSES.items():
         time = median(report[key] for report in reports)
@@ -32,7 +33,7 @@ def roofline(bench, reports, threads):
         if key not in moved:
             rows.append([what, f"{time:.1f}", "", "", "", "", ""])
             continue
-        compute, memory = operations[key] / peak * 1e3, moved[key] / copies
+        compute, memory = operations[key] / peaks[key] * 1e3, moved[key] / copies
         rows.append([what, f"{time:.1f}", f"{operations[key]:.1f}", f"{moved[key]:.0f}", f"{compute:.1f}",
                      f"{memory:.1f}", f"{max(compute, memory) / time:.0%}"])
     table(["pass", "ms", "GOP", "MB", "roof of products, ms", "roof of memory, ms", "of the higher roof"], rows)
