@@ -19,8 +19,8 @@ struct tile_registers<arch::avx2> : tile_registers<arch::generic> {
 
 template <>
 struct code_sums<arch::avx2> {
-    using int_lanes [[gnu::vector_size(32)]] = std::int32_t;
-    int_lanes low, high; // lanes 0 to 7, 8 to 15
+    using int_lanes [[gnu::vector_size(32)]] = std::uint32_t; // unsigned, since sums wrap
+    int_lanes low, high;                                      // lanes 0 to 7, 8 to 15
 
     FQT_INLINE static code_sums load(const std::int32_t* from) {
         const __m256i* at = reinterpret_cast<const __m256i*>(from);
@@ -127,8 +127,8 @@ inline constexpr bool has_short_sums<arch::avx2> = true;
 
 template <>
 struct short_sums<arch::avx2> {
-    using short_lanes [[gnu::vector_size(32)]] = std::int16_t;
-    short_lanes low, high; // pairs of lanes 0 to 7, 8 to 15
+    using short_lanes [[gnu::vector_size(32)]] = std::uint16_t; // so do those of lanes that nobody reads
+    short_lanes low, high;                                      // pairs of lanes 0 to 7, 8 to 15
 
     FQT_INLINE static short_sums zero() { return {short_lanes{}, short_lanes{}}; }
     FQT_INLINE void add_to(code_sums<arch::avx2>& sums) const {
