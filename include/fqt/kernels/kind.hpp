@@ -60,9 +60,7 @@ struct short_integer : integer {
         return simd::short_matrix<typename Arch::registers, Code>::load(from);
     }
     template <class Arch>
-    FQT_INLINE static auto pixels(const std::byte* from) {
-        return simd::short_matrix<typename Arch::registers, operand>::across(from);
-    }
+    static auto pixels(const std::byte* from) = delete; // where sums are short, across() is slow
 };
 
 /// Products of floats; every sum is a chain of fma in a documented order.
@@ -104,7 +102,7 @@ constexpr int adds_of(int of_signed, int of_unsigned, int of_weights) {
     const int operand = std::max(of_signed < 64 ? 2 * of_signed : 255, of_unsigned);
     return std::numeric_limits<std::int16_t>::max() / std::max(2 * operand * of_weights, 1);
 }
-/// With fewer multiply-adds at a time, short sums gain nothing. A step has up to five for a sum (taps.hpp).
+/// A step has up to five multiply-adds for a sum (taps.hpp), which must fit.
 inline constexpr int fewest_short_adds = 5;
 
 /// The kind of integer products of operands up to OfSigned in magnitude where they may be negative, up to OfUnsigned
@@ -112,7 +110,7 @@ inline constexpr int fewest_short_adds = 5;
 template <class Arch, int OfSigned, int OfUnsigned, int OfWeights>
 using integer_kind = std::conditional_t<
     simd::has_short_sums<typename Arch::registers> && adds_of(OfSigned, OfUnsigned, OfWeights) >= fewest_short_adds,
-    short_integer<bias_of(OfSigned), std::min(adds_of(OfSigned, OfUnsigned, OfWeights), 64)>, integer>;
+    short_integer<bias_of(OfSigned), adds_of(OfSigned, OfUnsigned, OfWeights)>, integer>;
 
 /// add_steps(sums, steps), which does AddsInStep multiply-adds a step for each of the sums; or, in short sums, several
 /// times a few of them.

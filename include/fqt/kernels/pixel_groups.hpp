@@ -50,6 +50,8 @@ public:
     static constexpr bool narrow = staged_channels<Kind>(G.in.channels) < lanes;
     static constexpr bool columns = is_integer<Kind> && !SideBySide;
     static_assert(!(columns && narrow));
+    static_assert(
+        requires { requires !is_integer<Kind> || Kind::bias == 128; }, "sources give 128 added; it stays");
     static constexpr std::ptrdiff_t tap_bytes =
         depthwise || (is_integer<Kind> && !narrow) ? vector_bytes : staged_channels<Kind>(G.in.channels) * 4;
     static constexpr std::ptrdiff_t step_bytes =

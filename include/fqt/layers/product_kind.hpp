@@ -26,7 +26,7 @@ inline constexpr int product_bytes = is_linear<Q>&& is_linear<Other>
 /// The largest magnitude of Q's integers; more than a byte where it has none.
 template <class Q>
 constexpr int magnitude_of(bool is_signed) {
-    if constexpr (is_linear<Q> && !is_real<Q>) return quantizer_traits<Q>::greatest_magnitude(is_signed);
+    if constexpr (is_linear<Q>) return quantizer_traits<Q>::greatest_magnitude(is_signed);
     else return 256;
 }
 

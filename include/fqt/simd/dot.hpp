@@ -54,7 +54,7 @@ inline constexpr bool has_short_sums = false;
 template <class Registers>
 struct short_sums;
 
-/// As code_group and code_matrix, for short sums.
+/// As code_group and code_matrix, for short sums; a matrix is only loaded.
 template <class Registers, class Code>
 struct short_group;
 template <class Registers, class Code>

@@ -158,19 +158,6 @@ struct short_matrix<arch::avx2, Code> {
         const __m256i* at = reinterpret_cast<const __m256i*>(from);
         return {_mm256_loadu_si256(at), _mm256_loadu_si256(at + 1)};
     }
-    FQT_INLINE static short_matrix across(const std::byte* from) {
-        const __m128i* rows = reinterpret_cast<const __m128i*>(from);
-        const __m128i row0 = _mm_loadu_si128(rows), row1 = _mm_loadu_si128(rows + 1), row2 = _mm_loadu_si128(rows + 2),
-                      row3 = _mm_loadu_si128(rows + 3);
-        return {fours(_mm_unpacklo_epi8(row0, row1), _mm_unpacklo_epi8(row2, row3)),
-                fours(_mm_unpackhi_epi8(row0, row1), _mm_unpackhi_epi8(row2, row3))};
-    }
-
-private:
-    FQT_INLINE static __m256i fours(__m128i pairs01, __m128i pairs23) {
-        return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_unpacklo_epi16(pairs01, pairs23)),
-                                       _mm_unpackhi_epi16(pairs01, pairs23), 1);
-    }
 };
 
 /// The caller sees to it that no sum leaves 16 bits.
