@@ -8,6 +8,7 @@
 #include <fqt/core/fail.hpp>
 #include <fqt/core/fixed_string.hpp>
 #include <fqt/core/floating_point.hpp>
+#include <fqt/core/function_ref.hpp>
 #include <fqt/core/half.hpp>
 #include <fqt/core/math.hpp>
 #include <fqt/core/parallel.hpp>

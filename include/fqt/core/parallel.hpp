@@ -8,6 +8,7 @@
 
 #include <fqt/core/fail.hpp>
 #include <fqt/core/floating_point.hpp>
+#include <fqt/core/function_ref.hpp>
 
 #include <algorithm>
 #include <array>
@@ -30,6 +31,9 @@ inline int hardware_threads() {
 /// Loops use no more threads than this, however many they are given.
 inline constexpr int most_threads = 256;
 
+/// What a loop does with an item: body(item, thread).
+using loop_body = function_ref<void(int, int)>;
+
 namespace detail {
 
 /// The items 0 to `items` - 1, shared out to the threads of a team.
@@ -39,8 +43,7 @@ public:
         for (int t = 0; t < team; ++t) counter_of(t).store(first_of(t), std::memory_order_relaxed);
     }
     /// Calls body(item, thread) for items that no thread has taken, until there are none.
-    template <class Body>
-    void work(int thread, Body&& body) {
+    void work(int thread, loop_body body) {
         for (int i = 0; i < team_; ++i) {
             const int owner = (thread + i) % team_;
             std::atomic<int>& next = counter_of(owner);
@@ -65,8 +68,7 @@ private:
 /// Calls large(item, thread) for 0 <= item < large_items and small(item, thread) for 0 <= item < small_items, in any
 /// order, on `threads` threads, 0 <= thread < threads.
 /// Refuses a thread whose rounding mode or flush-to-zero would change results.
-template <class Large, class Small>
-void parallel_for(int large_items, Large&& large, int small_items, Small&& small, int threads) {
+inline void parallel_for(int large_items, loop_body large, int small_items, loop_body small, int threads) {
     // Before threads start: those that start now would inherit what the caller has changed, and keep it for good.
     if (!floating_point_is_default()) refuse_floating_point();
 #if defined(_OPENMP)
@@ -92,10 +94,6 @@ void parallel_for(int large_items, Large&& large, int small_items, Small&& small
 }
 
 /// Calls body(item, thread) for 0 <= item < items, likewise.
-template <class Body>
-void parallel_for(int items, int threads, Body&& body) {
-    parallel_for(
-        0, [](int, int) {}, items, body, threads);
-}
+inline void parallel_for(int items, int threads, loop_body body) { parallel_for(0, {}, items, body, threads); }
 
 } // namespace fqt

@@ -3,10 +3,10 @@
 // A window into a running network: whoever watches is shown each tensor when it exists, with its codes and its values.
 // Nothing is copied and nothing costs time while nobody watches.
 
+#include <fqt/core/function_ref.hpp>
 #include <fqt/layers/lazy.hpp>
 
 #include <string_view>
-#include <type_traits>
 
 namespace fqt {
 
@@ -75,26 +75,23 @@ class observer {
 public:
     constexpr observer() = default;
     template <class F>
-    explicit observer(F& f)
-        : object_(const_cast<std::remove_const_t<F>*>(&f)),
-          call_([](void* object, const observed_tensor& t) { (*static_cast<F*>(object))(t); }) {
+    explicit observer(F& f) : show_(f) {
         if constexpr (requires { F::wants_details; }) details_ = F::wants_details;
     }
-    explicit operator bool() const { return object_ != nullptr; }
+    explicit operator bool() const { return static_cast<bool>(show_); }
 
     template <class X>
     void see(std::string_view layer, std::string_view what, int samples, const X& x, float unit = 0) const {
-        if (object_) call_(object_, observed_tensor(layer, what, samples, x, unit));
+        if (show_) show_(observed_tensor(layer, what, samples, x, unit));
     }
     template <class X>
     void see_detail(std::string_view layer, std::string_view what, int samples, const X& x) const {
-        if (details_) call_(object_, observed_tensor(layer, what, samples, x));
+        if (details_) show_(observed_tensor(layer, what, samples, x));
     }
 
 private:
-    void* object_{};
+    function_ref<void(const observed_tensor&)> show_;
     bool details_{};
-    void (*call_)(void*, const observed_tensor&){};
 };
 
 } // namespace fqt

@@ -5,6 +5,7 @@
 // allocated after construction.
 
 #include <fqt/core/diagnostic.hpp>
+#include <fqt/core/function_ref.hpp>
 #include <fqt/layers/batch_norm.hpp>
 #include <fqt/layers/chain.hpp>
 #include <fqt/layers/conv.hpp>
@@ -119,8 +120,8 @@ public:
     void initialise(seed s) {
         seed_ = s.value;
         step_ = 0;
-        planned_.layers.each_parameter([](const fqt::parameter& p) { std::ranges::fill(p.value, 0.0f); });
-        planned_.layers.each_state([](const state& v) { std::ranges::fill(v.value, 0.0f); });
+        each_parameter([](const fqt::parameter& p) { std::ranges::fill(p.value, 0.0f); });
+        each_state([](const state& v) { std::ranges::fill(v.value, 0.0f); });
         planned_.layers.initialise(seed_);
         last_ = pass::none;
     }
@@ -211,15 +212,9 @@ public:
     }
 
     /// Calls f(parameter) for every learnt tensor, from the input to the output. Values may be changed.
-    template <class F>
-    void each_parameter(F&& f) {
-        planned_.layers.each_parameter(f);
-    }
+    void each_parameter(function_ref<void(const fqt::parameter&)> f) { planned_.layers.each_parameter(f); }
     /// Calls f(state) for all running statistics and ranges.
-    template <class F>
-    void each_state(F&& f) {
-        planned_.layers.each_state(f);
-    }
+    void each_state(function_ref<void(const state&)> f) { planned_.layers.each_state(f); }
     /// Calls f(batch_norm_layer&) for every batch normalization: name(), facts(), penalty().
     template <class F>
     void each_normalization(F&& f) {
