@@ -17,13 +17,13 @@ public:
     constexpr const char* c_str() const { return chars_; }
 
     /// This name with one more part.
-    constexpr path operator/(std::string_view part) const {
+    [[gnu::noinline]] constexpr path operator/(std::string_view part) const {
         path result = *this;
         if (size_ > 0 && !part.empty()) result.append(".");
         result.append(part);
         return result;
     }
-    constexpr path operator/(int index) const {
+    [[gnu::noinline]] constexpr path operator/(int index) const {
         char digits[12]{};
         int n = 12;
         do digits[--n] = static_cast<char>('0' + index % 10);

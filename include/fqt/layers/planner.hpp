@@ -127,12 +127,12 @@ public:
 
     template <class T>
     constexpr void persistent(T*& place, int count) {
-        take(place, places_.persistent, noted_.persistent, sizeof(T) * static_cast<std::size_t>(count));
+        put(place, take(places_.persistent, noted_.persistent, sizeof(T) * static_cast<std::size_t>(count)));
     }
     /// `count` elements a sample.
     template <class T>
     constexpr void saved(T*& place, int count) {
-        take(place, places_.saved, noted_.saved, bytes_of_batch<T>(count));
+        put(place, take(places_.saved, noted_.saved, bytes_of_batch<T>(count)));
     }
     constexpr void shared(std::size_t bytes) { noted_.shared = std::max(noted_.shared, aligned(bytes)); }
     constexpr void scratch(std::size_t bytes) { noted_.scratch = std::max(noted_.scratch, aligned(bytes)); }
@@ -148,17 +148,17 @@ public:
     template <class T>
     constexpr void sums(T*& place, int count, int read) {
         noted_.sums += aligned(bytes_of_batch<T>(count));
-        stay(place, training_, bytes_of_batch<T>(count), read, timetable::end, true);
+        put(place, stay(training_, bytes_of_batch<T>(count), read, timetable::end, true));
     }
     /// The same in evaluation, which reads them until the next layer stores its input.
     template <class T>
     constexpr void evaluation_sums(T*& place, int count) {
-        stay(place, evaluation_, bytes_of_batch<T>(count), now_, timetable::end, true);
+        put(place, stay(evaluation_, bytes_of_batch<T>(count), now_, timetable::end, true));
     }
     /// `count` elements that evaluation keeps from one call to the next, if no training comes between.
     template <class T>
     constexpr void evaluation(T*& place, int count) {
-        stay(place, evaluation_, sizeof(T) * static_cast<std::size_t>(count), 0, timetable::end);
+        put(place, stay(evaluation_, sizeof(T) * static_cast<std::size_t>(count), 0, timetable::end));
     }
     /// A layer stores its input, from which on nothing reads the sums that lie before.
     constexpr void stores_input() {
@@ -172,7 +172,7 @@ public:
     /// A gradient of `count` elements a sample, written at `written`, which the layer before reads.
     template <class T>
     constexpr void gradient(T*& place, int count, int written) {
-        stay(place, training_, bytes_of_batch<T>(count), gradient_read_, written);
+        put(place, stay(training_, bytes_of_batch<T>(count), gradient_read_, written));
     }
     /// A layer reads the gradient of its output at `moment` for the last time.
     constexpr void reads_gradient(int moment) { gradient_read_ = moment; }
@@ -205,16 +205,21 @@ private:
         return sizeof(T) * static_cast<std::size_t>(count) * static_cast<std::size_t>(batch_);
     }
     static constexpr std::size_t aligned(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
-    template <class T>
-    constexpr void take(T*& place, std::byte* base, std::size_t& used, std::size_t bytes) {
-        if (hands_out_) place = reinterpret_cast<T*>(base + used);
+    // Where something lies, once places are handed out. Not inlined, since layers ask for many things once.
+    [[gnu::noinline]] constexpr std::byte* take(std::byte* base, std::size_t& used, std::size_t bytes) {
+        std::byte* const place = hands_out_ ? base + used : nullptr;
         used += aligned(bytes);
+        return place;
+    }
+    [[gnu::noinline]] constexpr std::byte* stay(timetable& all, std::size_t bytes, int first, int last,
+                                                bool is_read_lazily = false) {
+        if (hands_out_) return places_.between_layers + all.next_place();
+        all.add({aligned(bytes), first, last, is_read_lazily, 0});
+        return nullptr;
     }
     template <class T>
-    constexpr void stay(T*& place, timetable& all, std::size_t bytes, int first, int last,
-                        bool is_read_lazily = false) {
-        if (hands_out_) place = reinterpret_cast<T*>(places_.between_layers + all.next_place());
-        else all.add({aligned(bytes), first, last, is_read_lazily, 0});
+    constexpr void put(T*& place, std::byte* at) const {
+        if (hands_out_) place = reinterpret_cast<T*>(at);
     }
 
     int batch_;
