@@ -140,7 +140,7 @@ private:
     }
 
     template <class Arch, class H>
-    void write_copy(const context& c, const H& h, const random_stream& stream, int n) {
+    [[gnu::flatten]] void write_copy(const context& c, const H& h, const random_stream& stream, int n) {
         const H values = h;
         const grid_type grid = grid_of(n);
         const coded out{data, nullptr, nullptr};

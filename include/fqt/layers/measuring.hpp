@@ -73,7 +73,7 @@ public:
 
     /// Measures sample n of x; false if it holds NaN or infinity.
     template <class X>
-    bool measure(const X& x, int n) {
+    [[gnu::flatten]] bool measure(const X& x, int n) {
         const X values = x;
         measured_lanes<Needs, Arch> found;
         std::uint32_t* const histogram = counts ? histogram_of(n) : nullptr;
@@ -161,21 +161,22 @@ public:
     /// A channel that is not finite has a greatest value of infinity.
     template <class X>
     void measure(const context& c, const X& x) {
-        parallel_for(blocks(Shape.channels), c.threads, [&](int b, int) {
-            measured_lanes<Needs, Arch> found;
-            std::uint32_t* const histogram = counts ? histogram_of(b * lanes) : nullptr;
-            if (counts) std::fill_n(histogram, lanes * magnitude_bins::count, 0u);
-            for (int n = 0; n < c.samples; ++n)
-                for (int p = 0; p < Shape.pixels(); ++p) {
-                    const auto v = x.template load<Arch>(n, p, b);
-                    found.add(v);
-                    if constexpr (counts) count_magnitudes<Arch>(v, histogram, magnitude_bins::count);
-                }
-            found.low.store(low_ + b * lanes);
-            where(found.finite(), found.high, std::numeric_limits<float>::infinity()).store(high_ + b * lanes);
-            if constexpr (moments) found.magnitude.store(magnitude_ + b * lanes);
-            if constexpr (moments) found.square.store(square_ + b * lanes);
-        });
+        parallel_for(
+            blocks(Shape.channels), c.threads, [&](int b, int) __attribute__((flatten)) {
+                measured_lanes<Needs, Arch> found;
+                std::uint32_t* const histogram = counts ? histogram_of(b * lanes) : nullptr;
+                if (counts) std::fill_n(histogram, lanes * magnitude_bins::count, 0u);
+                for (int n = 0; n < c.samples; ++n)
+                    for (int p = 0; p < Shape.pixels(); ++p) {
+                        const auto v = x.template load<Arch>(n, p, b);
+                        found.add(v);
+                        if constexpr (counts) count_magnitudes<Arch>(v, histogram, magnitude_bins::count);
+                    }
+                found.low.store(low_ + b * lanes);
+                where(found.finite(), found.high, std::numeric_limits<float>::infinity()).store(high_ + b * lanes);
+                if constexpr (moments) found.magnitude.store(magnitude_ + b * lanes);
+                if constexpr (moments) found.square.store(square_ + b * lanes);
+            });
     }
 
     measurement of_channel(int k, int samples) const {

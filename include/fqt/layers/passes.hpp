@@ -24,8 +24,9 @@ constexpr int end_of_octet(int first) {
     else return std::min(first + 8, Shape.pixels());
 }
 
-// These loops are inlined, and so are the tensors' own loads, as long as `visit` captures copies or locals: then a
-// tensor's pointers stay in registers, though codes are bytes and a byte store may alias anything in memory.
+// These loops are inlined, and `visit` captures copies or locals: then a tensor's pointers stay in registers, though
+// codes are bytes and a byte store may alias anything in memory. Functions that loop over a sample are `flatten`:
+// whatever they call is inlined, too, the tensors' loads and the rules of quantizers and layers.
 
 /// Calls visit(pixel, block) for every block of a sample.
 template <shape Shape, class Visit>
@@ -56,13 +57,7 @@ FQT_INLINE void each_block_with_draws(const random_stream& stream, std::uint32_t
             for (int b = 0; b < blocks(Shape.channels); ++b) {
                 const simd::octet_bits<Arch> bits(stream, sample, b * lanes, first / 8, Shape.pixels());
                 const int end = end_of_octet<Shape>(first);
-                // In pairs, which share a word of random bits.
-                int p = first;
-                for (; p + 1 < end; p += 2) {
-                    visit(p, b, bits.uniform(p - first));
-                    visit(p + 1, b, bits.uniform(p - first + 1));
-                }
-                if (Shape.pixels() % 2 != 0 && p < end) visit(p, b, bits.uniform(p - first));
+                for (int p = first; p < end; ++p) visit(p, b, bits.uniform(p - first));
             }
     }
 }
@@ -120,8 +115,8 @@ floats<Arch> clamped(floats<Arch> q, code_limits limits) {
 /// Stores the codes of sample n of x by `grid` at `data`, and returns the largest magnitude that a stored code stands
 /// for.
 template <class Arch, class Codes, class X, class Grid>
-float encode_sample(const context& c, const X& x, const Grid& grid, const random_stream& stream, std::byte* data,
-                    int n) {
+[[gnu::flatten]] float encode_sample(const context& c, const X& x, const Grid& grid, const random_stream& stream,
+                                     std::byte* data, int n) {
     using quantizer = typename Codes::quantizer;
     using traits = quantizer_traits<quantizer>;
     constexpr code_limits limits = traits::limits(Codes::is_signed);
@@ -149,13 +144,14 @@ float encode_sample(const context& c, const X& x, const Grid& grid, const random
 /// Stores x as plain values of type T.
 template <class Arch, class T, class X>
 void store(const context& c, const X& x, T* data) {
-    parallel_for(c.samples, c.threads, [&](int n, int) {
-        const X values = x;
-        T* const out = data;
-        each_block<X::dims>([&](int p, int b) __attribute__((always_inline)) {
-            simd::store(out + offset_of(X::dims, n, p, b), values.template load<Arch>(n, p, b));
+    parallel_for(
+        c.samples, c.threads, [&](int n, int) __attribute__((flatten)) {
+            const X values = x;
+            T* const out = data;
+            each_block<X::dims>([&](int p, int b) __attribute__((always_inline)) {
+                simd::store(out + offset_of(X::dims, n, p, b), values.template load<Arch>(n, p, b));
+            });
         });
-    });
 }
 
 // ---- sums over the batch ----
@@ -180,7 +176,7 @@ inline constexpr int blocks_together = blocks(Shape.channels) % 4 == 0 ? 4
 
 /// Per-sample moments at `place`, in the units of x: each channel's pixels in order, in double.
 template <class Arch, class X>
-void moments_of_sample(const X& x, int n, std::byte* place) {
+[[gnu::flatten]] void moments_of_sample(const X& x, int n, std::byte* place) {
     constexpr int channels = padded(X::dims.channels), together = blocks_together<X::dims>;
     auto* sums = reinterpret_cast<double*>(place);
     auto* extremes = reinterpret_cast<float*>(sums + 2 * channels);
@@ -239,32 +235,33 @@ void reduce(const context& c, std::byte* shared, double* sums, const Add& add) {
     constexpr int channels = padded(Shape.channels);
     constexpr int together = Sums > 2 ? std::min(2, blocks_together<Shape>) : blocks_together<Shape>;
     auto* partial = reinterpret_cast<double*>(shared);
-    parallel_for(c.samples, c.threads, [&](int n, int) {
-        double* of_sample = partial + static_cast<std::size_t>(n) * Sums * static_cast<std::size_t>(channels);
-        const Add own = add;
-        for (int first = 0; first < blocks(Shape.channels); first += together) {
-            simd::f64x16<Arch> sum[together][Sums];
-            kernels::unroll(
-                kernels::times<together>, [&](auto i) __attribute__((always_inline)) {
-                    kernels::unroll(
-                        kernels::times<Sums>, [&](auto s) __attribute__((always_inline)) {
-                            sum[i][s] = simd::f64x16<Arch>::zero();
-                        });
-                });
-            for (int p = 0; p < Shape.pixels(); ++p)
+    parallel_for(
+        c.samples, c.threads, [&](int n, int) __attribute__((flatten)) {
+            double* of_sample = partial + static_cast<std::size_t>(n) * Sums * static_cast<std::size_t>(channels);
+            const Add own = add;
+            for (int first = 0; first < blocks(Shape.channels); first += together) {
+                simd::f64x16<Arch> sum[together][Sums];
                 kernels::unroll(
                     kernels::times<together>, [&](auto i) __attribute__((always_inline)) {
-                        own(sum[i], n, p, first + i);
+                        kernels::unroll(
+                            kernels::times<Sums>, [&](auto s) __attribute__((always_inline)) {
+                                sum[i][s] = simd::f64x16<Arch>::zero();
+                            });
                     });
-            kernels::unroll(
-                kernels::times<together>, [&](auto i) __attribute__((always_inline)) {
+                for (int p = 0; p < Shape.pixels(); ++p)
                     kernels::unroll(
-                        kernels::times<Sums>, [&](auto s) __attribute__((always_inline)) {
-                            sum[i][s].store(of_sample + s * channels + (first + i) * lanes);
+                        kernels::times<together>, [&](auto i) __attribute__((always_inline)) {
+                            own(sum[i], n, p, first + i);
                         });
-                });
-        }
-    });
+                kernels::unroll(
+                    kernels::times<together>, [&](auto i) __attribute__((always_inline)) {
+                        kernels::unroll(
+                            kernels::times<Sums>, [&](auto s) __attribute__((always_inline)) {
+                                sum[i][s].store(of_sample + s * channels + (first + i) * lanes);
+                            });
+                    });
+            }
+        });
     std::fill_n(sums, Sums * channels, 0.0);
     for (int n = 0; n < c.samples; ++n, partial += Sums * channels)
         for (int i = 0; i < Sums * channels; ++i) sums[i] += partial[i];

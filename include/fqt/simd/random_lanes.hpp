@@ -55,7 +55,7 @@ public:
     }
 
     /// Every channel's 16 bits at position 8 * octet + j.
-    FQT_INLINE word bits(int j) const { return j % 2 == 0 ? words_[j / 2] & word(0xffffu) : words_[j / 2] >> 16; }
+    FQT_INLINE word bits(int j) const { return (words_[j / 2] >> (16 * (j % 2))) & word(0xffffu); }
 
 private:
     // Under the exponent of 2^23, 16 bits k are the float 2^23 + k; one exact fma makes (k + 1/2) / 2^16 of it.
