@@ -63,6 +63,7 @@
 #include <fqt/layers/product_output.hpp>
 #include <fqt/layers/residual.hpp>
 #include <fqt/layers/stored_input.hpp>
+#include <fqt/layers/weight_codes.hpp>
 #include <fqt/layers/weights.hpp>
 #include <fqt/models/mobilenet.hpp>
 #include <fqt/models/parts.hpp>

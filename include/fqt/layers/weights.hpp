@@ -1,30 +1,36 @@
 #pragma once
 // SPDX-License-Identifier: BSD-3-Clause
-// The weights of one product: master values, their codes and grids, and both packed forms. The input gradient uses the
-// same codes as the forward pass. Its sum runs over output channels, so a per-channel scale cannot be applied after
-// it; the scale is folded into the gradient before that is quantized. Only where that is transformed (hadamard.hpp) has
-// the input gradient weights of its own, with one grid.
+// The weights of one product as its kernels read them: both packed forms of the codes of weight_codes.hpp. The input
+// gradient uses the same codes as the forward pass. Its sum runs over output channels, so a per-channel scale cannot be
+// applied after it; the scale is folded into the gradient before that is quantized. Only where that is transformed
+// (hadamard.hpp) has the input gradient weights of its own, with one grid.
 
 #include <fqt/kernels/forward.hpp>
 #include <fqt/kernels/input_gradient.hpp>
 #include <fqt/kernels/two_bytes.hpp>
 #include <fqt/layers/block_rounding.hpp>
-#include <fqt/layers/layer.hpp>
-#include <fqt/layers/passes.hpp>
 #include <fqt/layers/product_kind.hpp>
+#include <fqt/layers/weight_codes.hpp>
 
-#include <cmath>
 #include <cstring>
-#include <limits>
 
 namespace fqt {
 
+/// Whether some product of weights takes what codes stand for: it runs on floats, or on codes of H w.
 template <geometry G, class Scheme, class Arch>
-struct weights {
+inline constexpr bool decodes_weights = [] {
     using quantizer = typename Scheme::weight_quantizer;
-    using traits = quantizer_traits<quantizer>;
-    using range_rule = typename traits::range;
-    using rule = range_traits<range_rule>;
+    using dx_quantizer = typename Scheme::input_gradient_quantizer;
+    using forward_kind = forward_kernel_kind<G, Arch, typename Scheme::activation_quantizer, quantizer>;
+    using backward_kind = dx_kernel_kind<G, Arch, dx_quantizer, quantizer>;
+    constexpr bool on_codes = kernels::is_integer<forward_kind> && kernels::is_integer<backward_kind>;
+    return !is_real<quantizer> && (!on_codes || is_rotated<dx_quantizer>);
+}();
+
+template <geometry G, class Scheme, class Arch>
+struct weights : weight_codes<typename Scheme::weight_quantizer, decodes_weights<G, Scheme, Arch>, Arch> {
+    using codes_type = weight_codes<typename Scheme::weight_quantizer, decodes_weights<G, Scheme, Arch>, Arch>;
+    using typename codes_type::quantizer, typename codes_type::traits;
     using activation_quantizer = typename Scheme::activation_quantizer;
     using input_gradient_quantizer = typename Scheme::input_gradient_quantizer;
     static constexpr bool rotates = is_rotated<input_gradient_quantizer>;
@@ -33,7 +39,6 @@ struct weights {
     static constexpr bool integer_forward = kernels::is_integer<forward_kind>;
     static constexpr bool integer_backward = kernels::is_integer<backward_kind>;
 
-    static constexpr int code_bytes = traits::integer_bytes(true);
     template <class Kernel, class Other, shape Out>
     using of_bytes = kernels::product_of_bytes<Kernel, G, Out, Arch, product_bytes<Other, quantizer>,
                                                product_bytes<quantizer, Other>>;
@@ -41,73 +46,23 @@ struct weights {
     using backward_kernel =
         of_bytes<kernels::input_gradient_product<G, backward_kind, Arch>, input_gradient_quantizer, G.in>;
 
-    static constexpr int row = G.weights() / G.outputs; // weights of one output channel
-    static constexpr bool decodes = !is_real<quantizer> && (!integer_forward || !integer_backward || rotates);
-    static constexpr bool by_channel = has_granularity<quantizer, per_channel>;
-    static constexpr int grids = by_channel ? G.outputs : 1;
-    static constexpr int memory_size = rule::memory * grids;
-    static constexpr bool has_codes = !is_real<quantizer> && !is_blocked<quantizer>;
-    static constexpr bool transforms = transforms_weights<quantizer>;
-    static_assert(!rule::learned || !by_channel,
-                  "fqt: scheme.weight learns its range, of which there is one a tensor; use per_tensor");
-    static_assert(!rule::learned || is_linear<quantizer>,
-                  "fqt: scheme.weight learns its range, for which its grid must be linear; use symmetric<bits>");
-
-    float *value{}, *gradient{};
-    std::int8_t* code{}; // integers, (k, r, s, c), unless the quantizer is `real`; all low bytes, then all high ones
-    float* step{};       // of each output channel's grid; 1 where values are decoded before the product
-    float* fold{};       // what is folded into channel k of the gradient: the step, or a stand-in where that is 0
-    float* norm{};       // Euclidean norm of each output channel's weights
-    float *learned{}, *learned_gradient{}; // range, where the rule learns it
-    float* memory{};                       // of the range rule
     std::byte *packed_forward{}, *packed_backward{};
     float rotated_step{1}; // of the input gradient's own codes, where it has any
 
+    constexpr weights()
+        : codes_type(weight_sizes{{G.outputs, G.kernel_height, G.kernel_width, G.channels_per_group()}}) {}
+
     /// Asks for memory; `learns` says whether an input gradient is wanted.
     constexpr void plan(planner& p, bool learns) {
-        p.persistent(value, G.weights());
-        p.persistent(gradient, G.weights());
-        if (has_codes) p.persistent(code, code_bytes * G.weights());
-        p.persistent(step, padded(G.outputs));
-        p.persistent(fold, padded(G.outputs));
-        p.persistent(norm, padded(G.outputs));
-        p.persistent(grid_, grids);
-        p.persistent(measured_, G.outputs);
-        if (rule::learned) p.persistent(learned, 1);
-        if (rule::learned) p.persistent(learned_gradient, 1);
-        if (memory_size > 0)
-            for (float** place : {&memory, &packed_memory_}) p.persistent(*place, memory_size);
-        if (rule::needs == measures::histogram) p.persistent(histogram_, magnitude_bins::count * G.outputs);
-        if (transforms) p.persistent(transformed_, G.weights());
+        codes_type::plan(p);
+        if (memory_size > 0) p.persistent(packed_memory_, memory_size);
         p.evaluation(packed_value_, G.weights());
         p.persistent(packed_forward, static_cast<int>(forward_kernel::packed_bytes));
         if (learns) p.persistent(packed_backward, static_cast<int>(backward_kernel::packed_bytes));
-        if (rotates && has_codes) p.persistent(rotated_code_, code_bytes * G.weights());
-        if (decodes || rotates)
+        if (rotates && has_codes) p.persistent(rotated_code_, codes_type::code_bytes * G.weights());
+        if (decodes_weights<G, Scheme, Arch> || rotates)
             p.shared((is_blocked<quantizer> || rotates ? 2 : 1) * sizeof(float)
                      * static_cast<std::size_t>(G.weights()));
-    }
-
-    template <class F>
-    void each_parameter(F&& f, const path& name) {
-        constexpr std::array<int, 4> dims{G.outputs, G.kernel_height, G.kernel_width, G.channels_per_group()};
-        f(parameter{name / "weight", parameter_kind::weight, {value, G.weights()}, {gradient, G.weights()}, dims});
-        if (learned)
-            f(parameter{
-                name / "weight_range", parameter_kind::range, {learned, 1}, {learned_gradient, 1}, {1, 1, 1, 1}});
-    }
-    template <class F>
-    void each_state(F&& f, const path& name) {
-        if (memory) f(state{name / "weight_range_memory", {memory, static_cast<std::size_t>(memory_size)}});
-    }
-
-    /// He initialisation: uniform with variance 2 / fan-in (He, Zhang, Ren, Sun 2015, eq. 10).
-    void initialise(const random_stream& stream) {
-        const float bound = std::sqrt(6.0f / static_cast<float>(row));
-        for (int i = 0; i < G.weights(); ++i) {
-            const auto bits = stream.block(0, static_cast<std::uint32_t>(i / 4))[static_cast<std::size_t>(i % 4)];
-            value[i] = product(std::fma(2.0f, uniform32(bits), -1.0f), bound);
-        }
     }
 
     /// Codes, grids, norms and packed forms of the values as they are now, to meet signed or unsigned activations.
@@ -115,9 +70,7 @@ struct weights {
         is_packed_ = false;
         // Below this a thread costs more than it saves.
         const int threads = G.weights() < 4096 ? 1 : c.threads;
-        if constexpr (transforms) quantizer::transform({value, G.weights()}, {transformed_, G.weights()});
-        parallel_for(G.outputs, threads, [&](int k, int) { measure(k); });
-        fit(name);
+        this->fit(name, threads);
         const random_stream stream = stream_of(c, layer, purpose::weights);
         auto* decoded = reinterpret_cast<float*>(c.shared);
         if constexpr (is_real<quantizer>) {
@@ -126,16 +79,16 @@ struct weights {
         } else if constexpr (is_blocked<quantizer>) {
             // Once along each contraction.
             using rounding = block_weight_rounding<quantizer, G>;
+            const float* const values = this->value_to_quantize();
             float* for_backward = is_tiled<quantizer> && !rotates ? decoded : decoded + G.weights();
-            rounding::round(value_to_quantize(), false, grid_[0], stream, threads, decoded);
+            rounding::round(values, false, this->grid_of(0), stream, threads, decoded);
             if (learns && rotates) rotate(decoded, stream, threads, for_backward);
             else if (learns && !is_tiled<quantizer>)
-                rounding::round(value_to_quantize(), true, grid_[0], stream, threads, for_backward);
+                rounding::round(values, true, this->grid_of(0), stream, threads, for_backward);
             pack(decoded, for_backward, signed_activations, learns, threads);
         } else {
             float* for_backward = rotates ? decoded + G.weights() : decoded;
-            parallel_for(G.outputs, threads,
-                         [&](int k, int) { encode(value_to_quantize(), k, grid_of(k), stream, 0, code, decoded); });
+            this->encode(stream, threads, decoded);
             if (learns && rotates) rotate(decoded, stream, threads, for_backward);
             pack(decoded, for_backward, signed_activations, learns, threads);
         }
@@ -162,50 +115,17 @@ struct weights {
         is_packed_ = true;
     }
 
-    /// H along 16 outputs of the gradient, where that is of H h; false if it leaves the range of floats.
-    bool rotate_gradient(int block) {
-        float* of_block = gradient + block * lanes * row;
-        const interval range = hadamard_of_rows<Arch>(of_block, row, of_block);
-        return std::isfinite(range.low) && std::isfinite(range.high);
-    }
-
-    /// From the gradient by the quantized weights to that by the values, in place. It passes straight through, but for
-    /// a transform, and for ranges that are learnt: there it stops outside, and the range's slope is summed.
-    void finish_gradient() {
-        if constexpr (rule::learned) {
-            double sum = 0;
-            const float c = *learned;
-            for (int i = 0; i < G.weights(); ++i) {
-                const float w = value_to_quantize()[i], decoded = product(static_cast<float>(integer_at(i)), *step);
-                using one = floats<arch::generic>;
-                sum = std::fma(double{one(range_rule::slope(one(w), one(decoded), one(c))).lane(0)},
-                               double{gradient[i]}, sum);
-                if (!(std::abs(w) <= c)) gradient[i] = 0;
-            }
-            *learned_gradient = static_cast<float>(product(sum, range_rule::gradient_scale(G.weights(), limits)));
-        }
-        if constexpr (transforms) quantizer::transform_gradient({value, G.weights()}, {gradient, G.weights()});
-    }
-
 private:
-    static constexpr code_limits limits = traits::limits(true);
-    struct channel_measurement {
-        interval range;
-        double magnitude, square;
-    };
-    typename traits::grid_type* grid_{};
-    channel_measurement* measured_{};          // of each output channel
-    std::uint32_t* histogram_{};               // likewise
-    float* transformed_{};                     // what is quantized, where the quantizer transforms values first
+    using codes_type::has_codes, codes_type::value, codes_type::code, codes_type::learned, codes_type::memory;
+    static constexpr int row = G.weights() / G.outputs;
+    static constexpr int memory_size = codes_type::rule::memory * (codes_type::by_channel ? G.outputs : 1);
+
     std::int8_t* rotated_code_{};              // for the input gradient, where it is transformed
     float *packed_value_{}, *packed_memory_{}; // what the codes of an evaluation were made of
     float packed_range_{};
     std::uint64_t packed_seed_{};
     std::uint32_t packed_step_{};
     bool is_packed_{};
-
-    const float* value_to_quantize() const { return transforms ? transformed_ : value; }
-    int integer_at(int i) const { return code[i] + (code_bytes == 2 ? 256 * code[G.weights() + i] : 0); }
 
     /// H w along the outputs, quantized by the weights' own rule: codes, and what they stand for in `to`.
     void rotate(const float* w, const random_stream& stream, int threads, float* to) {
@@ -216,101 +136,11 @@ private:
         });
         interval all{};
         for (const interval r : of_run) all = all.join(r);
-        const auto g = quantizer::fit(all, limits);
+        const auto g = quantizer::fit(all, codes_type::limits);
         if constexpr (is_linear<quantizer>) rotated_step = g.step;
         if constexpr (is_blocked<quantizer>)
             block_weight_rounding<quantizer, G>::round(to, true, g, stream, threads, to);
-        else if constexpr (has_codes)
-            parallel_for(G.outputs, threads, [&](int k, int) { encode(to, k, g, stream, 1, rotated_code_, to); });
-    }
-
-    /// What is measured of output channel k; a norm of infinity if weights are not finite or too large.
-    void measure(int k) {
-        const float* w = value_to_quantize() + k * row;
-        channel_measurement m{};
-        for (int i = 0; i < row; ++i) {
-            m.range = m.range.join({w[i], w[i]});
-            m.square = std::fma(double{w[i]}, double{w[i]}, m.square);
-            if constexpr (rule::needs >= measures::moments || rule::learned) m.magnitude += double{std::abs(w[i])};
-        }
-        if constexpr (rule::needs == measures::histogram) {
-            std::uint32_t* counts = histogram_ + std::ptrdiff_t{k} * magnitude_bins::count;
-            std::fill_n(counts, magnitude_bins::count, 0u);
-            for (int i = 0; i < row; ++i) ++counts[magnitude_bins::of(w[i])];
-        }
-        if constexpr (transforms) // a transform may map what is not finite to what is
-            for (int i = 0; i < row; ++i)
-                if (!std::isfinite(value[k * row + i])) m.square = std::numeric_limits<double>::infinity();
-        measured_[k] = m;
-        norm[k] = m.square <= double{std::numeric_limits<float>::max()} ? static_cast<float>(std::sqrt(m.square))
-                                                                        : std::numeric_limits<float>::infinity();
-    }
-    measurement measurement_of(int first, int last) {
-        measurement all{.count = double{row} * (last - first)};
-        for (int k = first; k < last; ++k) {
-            all.range = all.range.join(measured_[k].range);
-            all.magnitude += measured_[k].magnitude;
-            all.square += measured_[k].square;
-        }
-        if constexpr (rule::needs == measures::histogram) {
-            std::uint32_t* counts = histogram_ + std::ptrdiff_t{first} * magnitude_bins::count;
-            for (int k = first + 1; k < last; ++k)
-                for (int i = 0; i < magnitude_bins::count; ++i)
-                    counts[i] += histogram_[std::ptrdiff_t{k} * magnitude_bins::count + i];
-            all.histogram = {counts, magnitude_bins::count};
-        }
-        return all;
-    }
-
-    void fit(const char* name) {
-        for (int k = 0; k < G.outputs; ++k)
-            if (!std::isfinite(norm[k])) passes::refuse_non_finite("a weight", name);
-        for (int g = 0; g < grids; ++g) {
-            const measurement m = measurement_of(by_channel ? g : 0, by_channel ? g + 1 : G.outputs);
-            grid_[g] = quantizer::fit(clip_of(m, memory + rule::memory * g), limits);
-        }
-        float largest_step = 0;
-        for (int k = 0; k < G.outputs; ++k) {
-            if constexpr (is_linear<quantizer>) step[k] = grid_of(k).step;
-            else step[k] = 1;
-            largest_step = std::max(largest_step, step[k]);
-        }
-        // A channel of zeros has no step; folding a zero in would lose its weight gradient for good.
-        for (int k = 0; k < G.outputs; ++k) fold[k] = step[k] > 0 ? step[k] : largest_step > 0 ? largest_step : 1.0f;
-    }
-    interval clip_of(const measurement& m, float* remembered) {
-        if constexpr (rule::learned) {
-            if (!(*learned > 0)) *learned = range_rule::initial(m, limits);
-            return {-*learned, *learned};
-        } else {
-            return rule::clip(m, limits, {remembered, std::size_t{rule::memory}});
-        }
-    }
-    const auto& grid_of(int k) const { return grid_[by_channel ? k : 0]; }
-
-    /// Row k of the weights w as codes by grid g and, where a product wants them, as what these stand for. `rounding`
-    /// keys the random numbers.
-    void encode(const float* w, int k, const auto& g, const random_stream& stream, std::uint32_t rounding,
-                std::int8_t* codes, float* decoded) {
-        using values = floats<Arch>;
-        for (int first = 0; first < row; first += lanes) {
-            const int count = std::min(lanes, row - first);
-            float v[lanes]{}, u[lanes]{}, q[lanes], d[lanes];
-            std::copy_n(w + k * row + first, count, v);
-            if constexpr (traits::draws)
-                for (int i = 0; i < count; ++i) u[i] = uniform16(stream.bits16(rounding, k, first + i, row));
-            const auto rounded = passes::clamped<Arch>(quantizer::encode(values::load(v), g, values::load(u)), limits);
-            traits::integer(rounded, g).store(q);
-            for (int i = 0; i < count; ++i) {
-                const int integer = static_cast<int>(q[i]), at = k * row + first + i;
-                codes[at] = static_cast<std::int8_t>(integer); // the low byte
-                if constexpr (code_bytes == 2) codes[G.weights() + at] = static_cast<std::int8_t>((integer + 128) >> 8);
-            }
-            if constexpr (decodes) {
-                quantizer::decode(rounded, g).store(d);
-                std::copy_n(d, count, decoded + k * row + first);
-            }
-        }
+        else if constexpr (has_codes) this->encode(to, g, stream, 1, threads, rotated_code_, to);
     }
 
     // Packs codes where a product runs on them, else the decoded weights that are given for it.
