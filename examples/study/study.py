@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
 """Runs the study: does rectification close the gap of quantized gradients? One line of JSON a run, appended to a file;
-what the file has already is not run again, so the study can be stopped and called anew at any time.
+what the file has already is not run again, and a run that was under way goes on from its last epoch, so the study can be
+stopped and called anew at any time.
 
-Usage: study.py --program <fqt> --data <folder of CIFAR-10> [--file FILE] [--jobs N] [--plan] [stage ...]
+Usage: study.py --program <fqt> --data <folder of CIFAR-10> [--file FILE] [--runs DIR] [--jobs N] [--plan] [stage ...]
 
 Stages, each of which needs the results of those before it:
   rates     learning rate of every row, on held-out training images
@@ -21,9 +22,11 @@ a row of tier 2 learns nothing at it, a quarter.
 import argparse
 import concurrent.futures
 import difflib
+import hashlib
 import itertools
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -242,12 +245,16 @@ def data_of(run, arguments):
 
 
 def train(run, arguments):
-    words = command(run, arguments.program, data_of(run, arguments), arguments.file)
+    """One run, in a folder of its own as long as it is under way: after a stop it goes on from the checkpoint there."""
+    folder = arguments.runs / hashlib.sha256(repr(key(run)).encode()).hexdigest()[:16]
+    words = command(run, arguments.program, data_of(run, arguments), arguments.file) + ["--run", str(folder)]
+    words += ["--resume"] * (folder / "checkpoint.fqt").exists()
     done = subprocess.run(words, text=True, capture_output=True, env={"OMP_NUM_THREADS": "1"})
+    if done.returncode != 0 and "lower the learning rate" not in done.stderr:
+        sys.exit(f"{' '.join(words)}\n{done.stderr}")
+    shutil.rmtree(folder, ignore_errors=True)
     if done.returncode == 0:
         return done.stdout.strip()
-    if "lower the learning rate" not in done.stderr:
-        sys.exit(f"{' '.join(words)}\n{done.stderr}")
     append(arguments.file, {**run, "accuracy": 0.0, "note": done.stderr.strip()})  # that it diverged is a result, too
     return f"{run['scheme']} diverged"
 
@@ -258,6 +265,8 @@ def main():
     parser.add_argument("--data", required=True)
     parser.add_argument("--data-100", help="folder of CIFAR-100, which stage 'more' wants")
     parser.add_argument("--file", type=pathlib.Path, default=pathlib.Path("docs/results/study.jsonl"))
+    parser.add_argument("--runs", type=pathlib.Path, default=pathlib.Path("build/study/runs"),
+                        help="folder for checkpoints of runs under way")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--plan", action="store_true", help="print the runs that are left and do not run them")
     parser.add_argument("stages", nargs="*", metavar="stage", default=STAGES[:-1])

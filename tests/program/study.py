@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
 """The study's plan, with a stand-in for training: rates are sought until the best is inside, a rectified row is the
-best of what it was tuned with, and a study that is stopped goes on with what is left.
+best of what it was tuned with, and a study that is stopped goes on with what is left, a run from its checkpoint.
 
 Usage: study.py <examples/study>
 """
+import argparse
 import contextlib
 import io
 import itertools
@@ -21,6 +22,14 @@ import table  # noqa: E402
 BEST = {"fp32": 1.6, "tensor2": 0.025, "luq2": 0.05}  # others: 0.2
 BRANCHES_HELP = {"tensor2", "w8a8g2"}
 LEARNS_SLOWLY = "dorefa4"
+STAND_IN = """#!/usr/bin/env python3
+import pathlib, sys
+run = pathlib.Path(sys.argv[sys.argv.index("--run") + 1])
+run.mkdir(exist_ok=True)
+(run / "checkpoint.fqt").touch()
+if (run.parent / "stop").exists(): sys.exit("killed")
+print("resumed" if "--resume" in sys.argv else "begun")
+"""
 
 
 def accuracy(run):
@@ -93,6 +102,24 @@ with tempfile.TemporaryDirectory() as folder:
                  if run["label"] == "parts"}
     assert by_scheme["ui8"][by_scheme["ui8"].index("--optimizer") + 1] == "deviating"
     assert "--rate" in by_scheme["ui8"] and "--rate" not in by_scheme["niti"]
+
+    # A run that was stopped goes on from its checkpoint, and leaves nothing behind when it is done.
+    program, runs = pathlib.Path(folder) / "fqt", pathlib.Path(folder) / "runs"
+    program.write_text(STAND_IN)
+    program.chmod(0o755)
+    arguments = argparse.Namespace(program=str(program), data="data", data_100=None, file=file, runs=runs)
+    runs.mkdir()
+    (runs / "stop").touch()
+    try:
+        study.train(first[0], arguments)
+    except SystemExit as stopped:
+        assert "killed" in str(stopped)
+    else:
+        raise AssertionError("a run that died was taken for a result")
+    (runs / "stop").unlink()
+    assert study.train(first[1], arguments) == "begun", "two runs share a checkpoint"
+    assert study.train(first[0], arguments) == "resumed"
+    assert not list(runs.iterdir())
 
     # Tables: every scheme with a name, means and standard errors, no run that another row hides.
     printed = io.StringIO()
