@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # The study of docs/results.md: ResNet-20 on CIFAR-10 in fp32, with float gradients, and with gradients of 8, 4 and 2
 # bits on several grids, with and without rectified batch normalization. A day on two cores; what the results file has
-# already is not run again, and a run that was stopped goes on from its last epoch, so it can be called anew at any time.
+# already is not run again, and a run that was stopped goes on from its last epoch: it can be called anew at any time.
 #
 #   examples/study.sh DIR [--file FILE] [--data-100 DIR] [--jobs N] [--plan] [stage ...]
 #
