@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
 """Runs the study: does rectification close the gap of quantized gradients? One line of JSON a run, appended to a file;
-what the file has already is not run again, and a run that was under way goes on from its last epoch, so the study can be
+what the file has already is not run again, and a run that was under way goes on from its last epoch, so it can be
 stopped and called anew at any time.
 
 Usage: study.py --program <fqt> --data <folder of CIFAR-10> [--file FILE] [--runs DIR] [--jobs N] [--plan] [stage ...]
