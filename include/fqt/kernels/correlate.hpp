@@ -22,6 +22,12 @@
 
 namespace fqt::kernels {
 
+/// Whether an epilogue says that it is much code: `static constexpr bool is_long = true`.
+template <class Epilogue>
+inline constexpr bool is_long = requires {
+    requires Epilogue::is_long;
+};
+
 template <correlation C, class Kind, class Arch, std::int64_t Longest = longest_sum>
 struct correlate {
 private:
@@ -173,10 +179,18 @@ private:
                 });
         } else if constexpr (!in_runs) {
             accumulate<Pixels>(sums, image, weights, packed, block, range);
-            unroll(
-                times<size>, [&](auto i) __attribute__((always_inline)) {
-                    epilogue(C.target(y, x + i / vectors), block + i % vectors, sums_type(sums[i]));
-                });
+            const auto write = [&](int i, const sums_type& sum) __attribute__((always_inline)) {
+                epilogue(C.target(y, x + i / vectors), block + i % vectors, sum);
+            };
+            if constexpr (is_long<Epilogue> && C.target_step > 1) { // or each phase would have it many times over
+                sums_type done[size];
+                unroll(
+                    times<size>, [&](auto i) __attribute__((always_inline)) { done[i] = sums_type(sums[i]); });
+                for (int i = 0; i < size; ++i) write(i, done[i]);
+            } else {
+                unroll(
+                    times<size>, [&](auto i) __attribute__((always_inline)) { write(i, sums_type(sums[i])); });
+            }
         } else {
             sums_type total[size];
             for (auto& t : total) t = sums_type::zero();

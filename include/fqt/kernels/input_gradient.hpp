@@ -74,21 +74,27 @@ public:
     /// Calls epilogue(pixel, block, sums_type) once for every input pixel and block of 16 channels; padded lanes are 0.
     template <class Epilogue>
     static void run(const std::byte* staged, const std::byte* packed, const Epilogue& epilogue) {
-        unroll(times<phases * phases>, [&](auto i) {
-            const auto write = [epilogue](int pixel, int block, const auto& sums) __attribute__((always_inline)) {
-                // A dense layer's blocks count through all its input pixels.
-                if constexpr (dense) {
-                    pixel = block / input_blocks;
-                    block %= input_blocks;
-                }
-                if constexpr (std::is_convertible_v<decltype(sums), sums_type>) epilogue(pixel, block, sums);
-                else epilogue(pixel, block, sums.to_float());
-            };
-            product<i>::run(staged, packed + offsets[i], write);
-        });
+        unroll(times<phases * phases>,
+               [&](auto i) { product<i>::run(staged, packed + offsets[i], of_any_phase<Epilogue>{epilogue}); });
     }
 
 private:
+    template <class Epilogue>
+    struct of_any_phase {
+        static constexpr bool is_long = kernels::is_long<Epilogue>;
+        Epilogue epilogue;
+
+        FQT_INLINE void operator()(int pixel, int block, const auto& sums) const {
+            // A dense layer's blocks count through all its input pixels.
+            if constexpr (dense) {
+                pixel = block / input_blocks;
+                block %= input_blocks;
+            }
+            if constexpr (std::is_convertible_v<decltype(sums), sums_type>) epilogue(pixel, block, sums);
+            else epilogue(pixel, block, sums.to_float());
+        }
+    };
+
     /// Weights as the correlation of phase I counts them.
     template <int I>
     static auto weight_of_phase(const typename Kind::weight* w) {

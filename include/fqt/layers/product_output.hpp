@@ -35,6 +35,7 @@ struct to_gradient {
     int n;
     floats<Arch> scale;
     Plus plus;
+    static constexpr bool is_long = !std::same_as<Plus, nothing>;
 
     FQT_INLINE void operator()(int p, int b, auto sums) const {
         T* place = dx + offset_of(In, n, p, b);
