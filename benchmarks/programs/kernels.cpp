@@ -250,7 +250,7 @@ int main(int argc, char** argv) {
     const int threads = std::atoi(argv[1]), rounds = std::atoi(argv[2]);
     std::vector<double> peaks, peaks_of_4_bits;
     times of_layer[layer_count], of_4_bits[layer_count];
-    fqt::kernels::unroll(fqt::kernels::times<layer_count>, [&](auto i) {
+    fqt::kernels::unroll<layer_count>([&](auto i) {
         const layer_kernels<i> kernels(threads);
         for (int round = 0; round < rounds; ++round) {
             kernels.time(of_layer[i]);

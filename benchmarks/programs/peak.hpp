@@ -63,33 +63,30 @@ double peak_of_products(int threads) {
         std::memset(codes, 3, sizeof codes);
         const std::byte* from = codes;
         typename accumulator<Kind, Arch>::type sum[sums];
-        fqt::kernels::unroll(
-            fqt::kernels::times<sums>, [&](auto k) __attribute__((always_inline)) {
-                if constexpr (fqt::kernels::is_short<Kind>) sum[k] = sum[k].zero();
-                else sum[k] = sum[k].repeat(thread);
-            });
+        fqt::kernels::unroll<sums>([&](auto k) __attribute__((always_inline)) {
+            if constexpr (fqt::kernels::is_short<Kind>) sum[k] = sum[k].zero();
+            else sum[k] = sum[k].repeat(thread);
+        });
         int round = 0;
         // Tested below, as in the kernels.
         do {
             asm volatile("" : "+r"(from)); // somewhere else, as far as the compiler knows
             const auto w = Kind::template vector<Arch, std::int8_t>(from);
-            fqt::kernels::unroll(
-                fqt::kernels::times<uses * sums>, [&](auto k) __attribute__((always_inline)) {
-                    multiply_add(Arch{}, sum[k % sums],
-                                 Kind::template repeat<Arch, std::uint8_t>(from + 64 + k % operands * 4), w);
-                });
+            fqt::kernels::unroll<uses * sums>([&](auto k) __attribute__((always_inline)) {
+                multiply_add(Arch{}, sum[k % sums],
+                             Kind::template repeat<Arch, std::uint8_t>(from + 64 + k % operands * 4), w);
+            });
         } while (++round < rounds);
         std::int32_t* out = sink.data() + thread * fqt::lanes;
         // By constant indices, or g++ would keep the sums in memory.
-        fqt::kernels::unroll(
-            fqt::kernels::times<sums>, [&](auto k) __attribute__((always_inline)) {
-                integer::sums<Arch> total = integer::sums<Arch>::repeat(0);
-                if constexpr (fqt::kernels::is_short<Kind>) sum[k].add_to(total);
-                else total = sum[k];
-                std::int32_t part[fqt::lanes];
-                fqt::simd::i32x16<Arch>(total).store(part);
-                for (int i = 0; i < fqt::lanes; ++i) out[i] ^= part[i];
-            });
+        fqt::kernels::unroll<sums>([&](auto k) __attribute__((always_inline)) {
+            integer::sums<Arch> total = integer::sums<Arch>::repeat(0);
+            if constexpr (fqt::kernels::is_short<Kind>) sum[k].add_to(total);
+            else total = sum[k];
+            std::int32_t part[fqt::lanes];
+            fqt::simd::i32x16<Arch>(total).store(part);
+            for (int i = 0; i < fqt::lanes; ++i) out[i] ^= part[i];
+        });
     });
     volatile std::int32_t keep = sink[0];
     static_cast<void>(keep);

@@ -173,10 +173,9 @@ private:
         const std::byte* weights = packed + start_bytes + std::ptrdiff_t{block / vectors} * total_steps * step_bytes;
         accumulator sums[size];
         if constexpr (total_steps == 0) {
-            unroll(
-                times<size>, [&](auto i) __attribute__((always_inline)) {
-                    epilogue(C.target(y, x + i / vectors), block + i % vectors, sums_type::zero());
-                });
+            unroll<size>([&](auto i) __attribute__((always_inline)) {
+                epilogue(C.target(y, x + i / vectors), block + i % vectors, sums_type::zero());
+            });
         } else if constexpr (!in_runs) {
             accumulate<Pixels>(sums, image, weights, packed, block, range);
             const auto write = [&](int i, const sums_type& sum) __attribute__((always_inline)) {
@@ -184,12 +183,10 @@ private:
             };
             if constexpr (is_long<Epilogue> && C.target_step > 1) { // or each phase would have it many times over
                 sums_type done[size];
-                unroll(
-                    times<size>, [&](auto i) __attribute__((always_inline)) { done[i] = sums_type(sums[i]); });
+                unroll<size>([&](auto i) __attribute__((always_inline)) { done[i] = sums_type(sums[i]); });
                 for (int i = 0; i < size; ++i) write(i, done[i]);
             } else {
-                unroll(
-                    times<size>, [&](auto i) __attribute__((always_inline)) { write(i, sums_type(sums[i])); });
+                unroll<size>([&](auto i) __attribute__((always_inline)) { write(i, sums_type(sums[i])); });
             }
         } else {
             sums_type total[size];
@@ -207,10 +204,9 @@ private:
     [[gnu::always_inline]] static void accumulate(accumulator (&sums)[Pixels * vectors], const std::byte* image,
                                                   const std::byte* weights, const std::byte* packed, int block,
                                                   int range) {
-        unroll(
-            times<Pixels * vectors>, [&](auto i) __attribute__((always_inline)) {
-                sums[i] = start(packed, range, block + i % vectors);
-            });
+        unroll<Pixels * vectors>([&](auto i) __attribute__((always_inline)) {
+            sums[i] = start(packed, range, block + i % vectors);
+        });
         const index_range steps = ranges.at[range_count > 1 ? range : 0];
         int tap_row = steps.first / groups_of_channels, group = steps.first % groups_of_channels;
         const std::byte* operands = image + tap_offset(tap_row) + group * group_bytes;
@@ -218,11 +214,10 @@ private:
         // Tested below, since g++ would copy the test of a loop above it, and with it every sum at the loop's end.
         const auto add_steps = [&](auto& to, int count) __attribute__((always_inline)) {
             do {
-                unroll(
-                    times<(row_taps + taps_at_once - 1) / taps_at_once>, [&](auto part) __attribute__((always_inline)) {
-                        constexpr int first = part * taps_at_once;
-                        add_taps<Pixels, first, std::min(taps_at_once, row_taps - first)>(to, operands, weights);
-                    });
+                unroll<(row_taps + taps_at_once - 1) / taps_at_once>([&](auto part) __attribute__((always_inline)) {
+                    constexpr int first = part * taps_at_once;
+                    add_taps<Pixels, first, std::min(taps_at_once, row_taps - first)>(to, operands, weights);
+                });
                 operands += group_bytes;
                 weights += step_bytes;
                 if (++group == groups_of_channels) {
@@ -240,23 +235,20 @@ private:
     [[gnu::always_inline]] static void add_taps(auto& sums, const std::byte* operands, const std::byte* weights) {
         using vector = decltype(Kind::template vector<Arch, weight>(weights));
         vector w[Taps * vectors];
-        unroll(
-            times<Taps * vectors>, [&](auto i) __attribute__((always_inline)) {
-                w[i] = Kind::template vector<Arch, weight>(weights + (First * vectors + i) * vector_bytes);
-            });
-        unroll(
-            times<(Pixels - 1) * C.stride + Taps>, [&](auto q) __attribute__((always_inline)) {
-                if constexpr (q % C.stride < Taps) {
-                    const auto operand =
-                        Kind::template repeat<Arch, typename Kind::operand>(operands + (First + q) * pixel_bytes);
-                    unroll(
-                        times<Taps * vectors>, [&](auto i) __attribute__((always_inline)) {
-                            constexpr int t = i / vectors, v = i % vectors, distance = q - t, p = distance / C.stride;
-                            if constexpr (distance >= 0 && distance % C.stride == 0 && p < Pixels)
-                                multiply_add(Arch{}, sums[p * vectors + v], operand, w[i]);
-                        });
-                }
-            });
+        unroll<Taps * vectors>([&](auto i) __attribute__((always_inline)) {
+            w[i] = Kind::template vector<Arch, weight>(weights + (First * vectors + i) * vector_bytes);
+        });
+        unroll<(Pixels - 1) * C.stride + Taps>([&](auto q) __attribute__((always_inline)) {
+            if constexpr (q % C.stride < Taps) {
+                const auto operand =
+                    Kind::template repeat<Arch, typename Kind::operand>(operands + (First + q) * pixel_bytes);
+                unroll<Taps * vectors>([&](auto i) __attribute__((always_inline)) {
+                    constexpr int t = i / vectors, v = i % vectors, distance = q - t, p = distance / C.stride;
+                    if constexpr (distance >= 0 && distance % C.stride == 0 && p < Pixels)
+                        multiply_add(Arch{}, sums[p * vectors + v], operand, w[i]);
+                });
+            }
+        });
     }
 
     FQT_INLINE static accumulator start(const std::byte* packed, int range, int block) {

@@ -84,29 +84,23 @@ private:
                 * pixel_bytes;
         const std::byte* weights = packed + start_bytes + block * block_bytes;
         accumulator sums[Sites];
-        unroll(
-            times<Sites>, [&](auto r) __attribute__((always_inline)) { sums[r] = start(packed, block); });
-        unroll(
-            times<(Sites - 1) * C.stride + C.taps_y>, [&](auto q) __attribute__((always_inline)) {
-                if constexpr (q % C.stride < C.taps_y)
-                    unroll(
-                        times<tap_groups>, [&](auto g) __attribute__((always_inline)) {
-                            const auto pixels = Kind::template pixels<Arch>(
-                                image + (q * C.image_width + g * Kind::group) * pixel_bytes);
-                            unroll(
-                                times<Sites>, [&](auto r) __attribute__((always_inline)) {
-                                    constexpr int t = q - r * C.stride;
-                                    if constexpr (t >= 0 && t < C.taps_y)
-                                        multiply_add(Arch{}, sums[r], pixels,
-                                                     Kind::template vector<Arch, weight>(
-                                                         weights + (t * tap_groups + g) * vector_bytes));
-                                });
-                        });
-            });
-        unroll(
-            times<Sites>, [&](auto r) __attribute__((always_inline)) {
-                epilogue(C.target(y + r, x), block, sums_type(sums[r]));
-            });
+        unroll<Sites>([&](auto r) __attribute__((always_inline)) { sums[r] = start(packed, block); });
+        unroll<(Sites - 1) * C.stride + C.taps_y>([&](auto q) __attribute__((always_inline)) {
+            if constexpr (q % C.stride < C.taps_y)
+                unroll<tap_groups>([&](auto g) __attribute__((always_inline)) {
+                    const auto pixels =
+                        Kind::template pixels<Arch>(image + (q * C.image_width + g * Kind::group) * pixel_bytes);
+                    unroll<Sites>([&](auto r) __attribute__((always_inline)) {
+                        constexpr int t = q - r * C.stride;
+                        if constexpr (t >= 0 && t < C.taps_y)
+                            multiply_add(
+                                Arch{}, sums[r], pixels,
+                                Kind::template vector<Arch, weight>(weights + (t * tap_groups + g) * vector_bytes));
+                    });
+                });
+        });
+        unroll<Sites>([&](auto r)
+                          __attribute__((always_inline)) { epilogue(C.target(y + r, x), block, sums_type(sums[r])); });
     }
 
     FQT_INLINE static accumulator start(const std::byte* packed, int block) {

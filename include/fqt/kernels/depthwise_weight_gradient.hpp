@@ -71,14 +71,12 @@ private:
         constexpr int size = Rows * taps;
         for (int run = 0; run < staged::runs; ++run) {
             accumulator sum[size];
-            unroll(
-                times<size>, [&](auto i) __attribute__((always_inline)) { sum[i] = start(x, is_signed, run, block); });
+            unroll<size>([&](auto i) __attribute__((always_inline)) { sum[i] = start(x, is_signed, run, block); });
             add_rows<Rows>(sum, x, run, block, r, s);
-            unroll(
-                times<size>, [&](auto i) __attribute__((always_inline)) {
-                    add_scaled<Kind, Arch>(x.scale, sum[i], is_first && run == 0,
-                                           into + sum_index(r + i / taps, s + i % taps, block));
-                });
+            unroll<size>([&](auto i) __attribute__((always_inline)) {
+                add_scaled<Kind, Arch>(x.scale, sum[i], is_first && run == 0,
+                                       into + sum_index(r + i / taps, s + i % taps, block));
+            });
         }
     }
 
@@ -97,12 +95,11 @@ private:
             int step = 0;
             do {
                 const auto h = Kind::template vector<Arch, typename Kind::weight>(gradient);
-                unroll(
-                    times<Rows * taps>, [&](auto i) __attribute__((always_inline)) {
-                        const auto a = Kind::template vector<Arch, typename Kind::operand>(
-                            activation + i / taps * staged::row_bytes + i % taps * staged::tap_bytes);
-                        multiply_add(Arch{}, sum[i], a, h);
-                    });
+                unroll<Rows * taps>([&](auto i) __attribute__((always_inline)) {
+                    const auto a = Kind::template vector<Arch, typename Kind::operand>(
+                        activation + i / taps * staged::row_bytes + i % taps * staged::tap_bytes);
+                    multiply_add(Arch{}, sum[i], a, h);
+                });
                 activation += staged::step_bytes;
                 gradient += vector_bytes;
             } while (++step < staged::steps);

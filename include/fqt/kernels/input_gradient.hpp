@@ -30,14 +30,14 @@ private:
     // Where each phase's packed weights begin; the last entry is the end.
     static constexpr auto offsets = [] {
         std::array<std::size_t, phases * phases + 1> at{};
-        unroll(times<phases * phases>, [&](auto i) { at[i + 1] = at[i] + product<i>::packed_bytes; });
+        unroll<phases * phases>([&](auto i) { at[i + 1] = at[i] + product<i>::packed_bytes; });
         return at;
     }();
     // Phases differ in length, and one type of sums serves all.
     static constexpr bool all_integer = [] {
         bool all = true;
-        unroll(times<phases * phases>,
-               [&](auto i) { all = all && std::is_same_v<typename product<i>::sums_type, simd::i32x16<Arch>>; });
+        unroll<phases * phases>(
+            [&](auto i) { all = all && std::is_same_v<typename product<i>::sums_type, simd::i32x16<Arch>>; });
         return all;
     }();
 
@@ -53,7 +53,7 @@ public:
     }
     /// One of `parts` parts of it, which are independent.
     static void pack(const typename Kind::weight* w, bool is_signed, int part, std::byte* packed) {
-        unroll(times<phases * phases>, [&](auto i) {
+        unroll<phases * phases>([&](auto i) {
             if (part >= 0 && part < product<i>::parts)
                 product<i>::pack(weight_of_phase<i>(w), is_signed, part, packed + offsets[i]);
             part -= product<i>::parts;
@@ -61,7 +61,7 @@ public:
     }
     static constexpr int parts = [] {
         int sum = 0;
-        unroll(times<phases * phases>, [&](auto i) { sum += product<i>::parts; });
+        unroll<phases * phases>([&](auto i) { sum += product<i>::parts; });
         return sum;
     }();
 
@@ -74,8 +74,8 @@ public:
     /// Calls epilogue(pixel, block, sums_type) once for every input pixel and block of 16 channels; padded lanes are 0.
     template <class Epilogue>
     static void run(const std::byte* staged, const std::byte* packed, const Epilogue& epilogue) {
-        unroll(times<phases * phases>,
-               [&](auto i) { product<i>::run(staged, packed + offsets[i], of_any_phase<Epilogue>{epilogue}); });
+        unroll<phases * phases>(
+            [&](auto i) { product<i>::run(staged, packed + offsets[i], of_any_phase<Epilogue>{epilogue}); });
     }
 
 private:

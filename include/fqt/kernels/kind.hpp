@@ -123,11 +123,9 @@ template <class Kind, class Arch, int AddsInStep, class Sums, int Size, class Ad
         static_assert(most > 0);
         do {
             typename Kind::template partial_sums<Arch> part[Size];
-            unroll(
-                times<Size>, [&](auto i) __attribute__((always_inline)) { part[i] = part[i].zero(); });
+            unroll<Size>([&](auto i) __attribute__((always_inline)) { part[i] = part[i].zero(); });
             add_steps(part, std::min(steps, most));
-            unroll(
-                times<Size>, [&](auto i) __attribute__((always_inline)) { part[i].add_to(sums[i]); });
+            unroll<Size>([&](auto i) __attribute__((always_inline)) { part[i].add_to(sums[i]); });
         } while ((steps -= most) > 0);
     }
 }

@@ -180,11 +180,10 @@ private:
             return codes;
         }();
         simd::u8x16<Arch> rows[4];
-        unroll(
-            times<4>, [&](auto i) __attribute__((always_inline)) {
-                if (x + i < out.width) rows[i] = less_128(h.template bytes<Arch>(y * out.width + x + i, block));
-                else rows[i] = less_128(simd::u8x16<Arch>::load(zeros.data()));
-            });
+        unroll<4>([&](auto i) __attribute__((always_inline)) {
+            if (x + i < out.width) rows[i] = less_128(h.template bytes<Arch>(y * out.width + x + i, block));
+            else rows[i] = less_128(simd::u8x16<Arch>::load(zeros.data()));
+        });
         store_transposed(registers{}, rows, to);
         // Part of staging, not of the product: the registers' own tag keeps it out of a derived tag's count.
         static constexpr std::byte ones[4] = {std::byte{1}, std::byte{1}, std::byte{1}, std::byte{1}};

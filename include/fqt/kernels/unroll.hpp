@@ -9,15 +9,21 @@
 
 namespace fqt::kernels {
 
-/// How often unroll() calls.
-template <int N>
-inline constexpr std::make_integer_sequence<int, N> times{};
+namespace detail {
+template <class Indices>
+struct unrolled;
+template <int... I>
+struct unrolled<std::integer_sequence<int, I...>> {
+    template <class F>
+    [[gnu::always_inline]] constexpr void operator()(F&& f) const {
+        (f(std::integral_constant<int, I>{}), ...);
+    }
+};
+} // namespace detail
 
-/// unroll(times<N>, f) is f(0), f(1), ..., f(N - 1); each argument is a constant. Lambdas given to it say
+/// unroll<N>(f) is f(0), f(1), ..., f(N - 1); each argument is a constant. Lambdas given to it say
 /// `__attribute__((always_inline))`.
-template <int... I, class F>
-[[gnu::always_inline]] constexpr void unroll(std::integer_sequence<int, I...>, F&& f) {
-    (f(std::integral_constant<int, I>{}), ...);
-}
+template <int N>
+inline constexpr detail::unrolled<std::make_integer_sequence<int, N>> unroll{};
 
 } // namespace fqt::kernels

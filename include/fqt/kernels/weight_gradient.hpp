@@ -187,22 +187,20 @@ private:
         float* into = x.into + sum_index(r, row, s) + lane;
         for (int run = 0; run < staged::runs; ++run) {
             accumulator sum[size];
-            unroll(
-                times<size>, [&](auto i) __attribute__((always_inline)) {
-                    constexpr int v = i % vectors, first = i / (taps * vectors);
-                    sum[i] = start(x, run, input_lanes ? row + first : lane + v * lanes);
-                });
+            unroll<size>([&](auto i) __attribute__((always_inline)) {
+                constexpr int v = i % vectors, first = i / (taps * vectors);
+                sum[i] = start(x, run, input_lanes ? row + first : lane + v * lanes);
+            });
             const index_range in_image =
                 is_integer<Kind> && x.is_signed ? index_range{0, out.height} : rows_in_image(r);
             const index_range ys{std::max(run * staged::run_rows, in_image.first),
                                  std::min((run + 1) * staged::run_rows, in_image.end)};
             if (ys.first < ys.end) add_rows<Rows>(sum, x, ys, r, s, row, lane);
-            unroll(
-                times<size>, [&](auto i) __attribute__((always_inline)) {
-                    constexpr int v = i % vectors, tap = i / vectors % taps, of_row = i / (taps * vectors);
-                    add_scaled<Kind, Arch>(x.scale, sum[i], x.is_first && run == 0,
-                                           into + sum_index(0, of_row, tap) + v * lanes);
-                });
+            unroll<size>([&](auto i) __attribute__((always_inline)) {
+                constexpr int v = i % vectors, tap = i / vectors % taps, of_row = i / (taps * vectors);
+                add_scaled<Kind, Arch>(x.scale, sum[i], x.is_first && run == 0,
+                                       into + sum_index(0, of_row, tap) + v * lanes);
+            });
         }
     }
 
@@ -250,19 +248,17 @@ private:
                                                            const std::byte* gradient) {
         using weight = typename Kind::weight;
         decltype(Kind::template vector<Arch, weight>(gradient)) h[vectors];
-        unroll(
-            times<vectors>, [&](auto v) __attribute__((always_inline)) {
-                h[v] = Kind::template vector<Arch, weight>(gradient + v * staged::gradient_block_bytes);
-            });
+        unroll<vectors>([&](auto v) __attribute__((always_inline)) {
+            h[v] = Kind::template vector<Arch, weight>(gradient + v * staged::gradient_block_bytes);
+        });
         decltype(Kind::template repeat<Arch, typename Kind::operand>(activation)) a;
-        unroll(
-            times<Rows * taps * vectors>, [&](auto i) __attribute__((always_inline)) {
-                constexpr int v = i % vectors, tap = i / vectors % taps, of_row = i / (taps * vectors);
-                if constexpr (v == 0)
-                    a = Kind::template repeat<Arch, typename Kind::operand>(activation + of_row * 4
-                                                                            + tap * staged::tap_bytes);
-                multiply_add(Arch{}, sum[i], a, h[v]);
-            });
+        unroll<Rows * taps * vectors>([&](auto i) __attribute__((always_inline)) {
+            constexpr int v = i % vectors, tap = i / vectors % taps, of_row = i / (taps * vectors);
+            if constexpr (v == 0)
+                a = Kind::template repeat<Arch, typename Kind::operand>(activation + of_row * 4
+                                                                        + tap * staged::tap_bytes);
+            multiply_add(Arch{}, sum[i], a, h[v]);
+        });
     }
 
     template <int Rows>
@@ -270,18 +266,16 @@ private:
                                                           const std::byte* gradient) {
         // Column s of a tile is column s of the window, unless there is but one.
         decltype(Kind::template pixels<Arch>(activation)) a[taps * vectors];
-        unroll(
-            times<taps * vectors>, [&](auto i) __attribute__((always_inline)) {
-                a[i] = Kind::template pixels<Arch>(activation + staged::tap_offset(i / vectors)
-                                                   + i % vectors * staged::block_bytes);
-            });
+        unroll<taps * vectors>([&](auto i) __attribute__((always_inline)) {
+            a[i] = Kind::template pixels<Arch>(activation + staged::tap_offset(i / vectors)
+                                               + i % vectors * staged::block_bytes);
+        });
         decltype(Kind::template repeat<Arch, typename Kind::weight>(gradient)) h;
-        unroll(
-            times<Rows * taps * vectors>, [&](auto i) __attribute__((always_inline)) {
-                constexpr int of_tile = i % (taps * vectors), row = i / (taps * vectors);
-                if constexpr (of_tile == 0) h = Kind::template repeat<Arch, typename Kind::weight>(gradient + row * 4);
-                multiply_add(Arch{}, sum[i], h, a[of_tile]);
-            });
+        unroll<Rows * taps * vectors>([&](auto i) __attribute__((always_inline)) {
+            constexpr int of_tile = i % (taps * vectors), row = i / (taps * vectors);
+            if constexpr (of_tile == 0) h = Kind::template repeat<Arch, typename Kind::weight>(gradient + row * 4);
+            multiply_add(Arch{}, sum[i], h, a[of_tile]);
+        });
     }
 
     // Of output k in all lanes, or of the outputs from k on.

@@ -183,28 +183,25 @@ template <class Arch, class X>
     for (int first = 0; first < blocks(X::dims.channels); first += together) {
         simd::f64x16<Arch> sum[together], square[together];
         floats<Arch> low[together], high[together];
-        kernels::unroll(
-            kernels::times<together>, [&](auto i) __attribute__((always_inline)) {
-                sum[i] = square[i] = simd::f64x16<Arch>::zero();
-                low[i] = high[i] = units_of<Arch>(x, n, 0, first + i);
-            });
+        kernels::unroll<together>([&](auto i) __attribute__((always_inline)) {
+            sum[i] = square[i] = simd::f64x16<Arch>::zero();
+            low[i] = high[i] = units_of<Arch>(x, n, 0, first + i);
+        });
         for (int p = 0; p < X::dims.pixels(); ++p)
-            kernels::unroll(
-                kernels::times<together>, [&](auto i) __attribute__((always_inline)) {
-                    const auto u = units_of<Arch>(x, n, p, first + i);
-                    sum[i].add(u);
-                    square[i].add_product(u, u);
-                    low[i] = min(u, low[i]);
-                    high[i] = max(u, high[i]);
-                });
-        kernels::unroll(
-            kernels::times<together>, [&](auto i) __attribute__((always_inline)) {
-                const int channel = (first + i) * lanes;
-                sum[i].store(sums + channel);
-                square[i].store(sums + channels + channel);
-                low[i].store(extremes + channel);
-                high[i].store(extremes + channels + channel);
+            kernels::unroll<together>([&](auto i) __attribute__((always_inline)) {
+                const auto u = units_of<Arch>(x, n, p, first + i);
+                sum[i].add(u);
+                square[i].add_product(u, u);
+                low[i] = min(u, low[i]);
+                high[i] = max(u, high[i]);
             });
+        kernels::unroll<together>([&](auto i) __attribute__((always_inline)) {
+            const int channel = (first + i) * lanes;
+            sum[i].store(sums + channel);
+            square[i].store(sums + channels + channel);
+            low[i].store(extremes + channel);
+            high[i].store(extremes + channels + channel);
+        });
     }
 }
 
@@ -241,25 +238,19 @@ void reduce(const context& c, std::byte* shared, double* sums, const Add& add) {
             const Add own = add;
             for (int first = 0; first < blocks(Shape.channels); first += together) {
                 simd::f64x16<Arch> sum[together][Sums];
-                kernels::unroll(
-                    kernels::times<together>, [&](auto i) __attribute__((always_inline)) {
-                        kernels::unroll(
-                            kernels::times<Sums>, [&](auto s) __attribute__((always_inline)) {
-                                sum[i][s] = simd::f64x16<Arch>::zero();
-                            });
+                kernels::unroll<together>([&](auto i) __attribute__((always_inline)) {
+                    kernels::unroll<Sums>([&](auto s) __attribute__((always_inline)) {
+                        sum[i][s] = simd::f64x16<Arch>::zero();
                     });
+                });
                 for (int p = 0; p < Shape.pixels(); ++p)
-                    kernels::unroll(
-                        kernels::times<together>, [&](auto i) __attribute__((always_inline)) {
-                            own(sum[i], n, p, first + i);
-                        });
-                kernels::unroll(
-                    kernels::times<together>, [&](auto i) __attribute__((always_inline)) {
-                        kernels::unroll(
-                            kernels::times<Sums>, [&](auto s) __attribute__((always_inline)) {
-                                sum[i][s].store(of_sample + s * channels + (first + i) * lanes);
-                            });
+                    kernels::unroll<together>([&](auto i)
+                                                  __attribute__((always_inline)) { own(sum[i], n, p, first + i); });
+                kernels::unroll<together>([&](auto i) __attribute__((always_inline)) {
+                    kernels::unroll<Sums>([&](auto s) __attribute__((always_inline)) {
+                        sum[i][s].store(of_sample + s * channels + (first + i) * lanes);
                     });
+                });
             }
         });
     std::fill_n(sums, Sums * channels, 0.0);
