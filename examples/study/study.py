@@ -246,7 +246,8 @@ def data_of(run, arguments):
 
 def train(run, arguments):
     """One run, in a folder of its own as long as it is under way: after a stop it goes on from the checkpoint there."""
-    folder = arguments.runs / hashlib.sha256(repr(key(run)).encode()).hexdigest()[:16]
+    name = repr((str(arguments.file.resolve()), key(run)))  # another results file measures anew
+    folder = arguments.runs / hashlib.sha256(name.encode()).hexdigest()[:16]
     words = command(run, arguments.program, data_of(run, arguments), arguments.file) + ["--run", str(folder)]
     words += ["--resume"] * (folder / "checkpoint.fqt").exists()
     done = subprocess.run(words, text=True, capture_output=True, env={"OMP_NUM_THREADS": "1"})

@@ -117,6 +117,8 @@ with tempfile.TemporaryDirectory() as folder:
     else:
         raise AssertionError("a run that died was taken for a result")
     (runs / "stop").unlink()
+    other = argparse.Namespace(**{**vars(arguments), "file": file.with_name("other.jsonl")})
+    assert study.train(first[0], other) == "begun", "two studies share a checkpoint"
     assert study.train(first[1], arguments) == "begun", "two runs share a checkpoint"
     assert study.train(first[0], arguments) == "resumed"
     assert not list(runs.iterdir())

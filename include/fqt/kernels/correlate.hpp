@@ -172,15 +172,13 @@ private:
         const std::byte* image = site(staged, y, x) + first_channel(block) * operand_bytes;
         const std::byte* weights = packed + start_bytes + std::ptrdiff_t{block / vectors} * total_steps * step_bytes;
         accumulator sums[size];
+        const auto write = [&](int i, const sums_type& sum) __attribute__((always_inline)) {
+            epilogue(C.target(y, x + i / vectors), block + i % vectors, sum);
+        };
         if constexpr (total_steps == 0) {
-            unroll<size>([&](auto i) __attribute__((always_inline)) {
-                epilogue(C.target(y, x + i / vectors), block + i % vectors, sums_type::zero());
-            });
+            unroll<size>([&](auto i) __attribute__((always_inline)) { write(i, sums_type::zero()); });
         } else if constexpr (!in_runs) {
             accumulate<Pixels>(sums, image, weights, packed, block, range);
-            const auto write = [&](int i, const sums_type& sum) __attribute__((always_inline)) {
-                epilogue(C.target(y, x + i / vectors), block + i % vectors, sum);
-            };
             if constexpr (is_long<Epilogue> && C.target_step > 1) { // or each phase would have it many times over
                 sums_type done[size];
                 unroll<size>([&](auto i) __attribute__((always_inline)) { done[i] = sums_type(sums[i]); });
@@ -195,7 +193,7 @@ private:
                 accumulate<Pixels>(sums, image, weights, packed, block, i);
                 for (int j = 0; j < size; ++j) total[j] = total[j] + simd::i32x16<Arch>(sums[j]).to_float();
             }
-            for (int i = 0; i < size; ++i) epilogue(C.target(y, x + i / vectors), block + i % vectors, total[i]);
+            for (int i = 0; i < size; ++i) write(i, total[i]);
         }
     }
 

@@ -218,8 +218,8 @@ private:
         return nullptr;
     }
     template <class T>
-    constexpr void put(T*& place, std::byte* at) const {
-        if (hands_out_) place = reinterpret_cast<T*>(at);
+    static constexpr void put(T*& place, std::byte* at) {
+        if (at) place = reinterpret_cast<T*>(at);
     }
 
     int batch_;

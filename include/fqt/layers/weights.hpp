@@ -16,28 +16,30 @@
 
 namespace fqt {
 
-/// Whether some product of weights takes what codes stand for: it runs on floats, or on codes of H w.
+/// On what the two products with weights run.
 template <geometry G, class Scheme, class Arch>
-inline constexpr bool decodes_weights = [] {
+struct weight_products {
     using quantizer = typename Scheme::weight_quantizer;
-    using dx_quantizer = typename Scheme::input_gradient_quantizer;
-    using forward_kind = forward_kernel_kind<G, Arch, typename Scheme::activation_quantizer, quantizer>;
-    using backward_kind = dx_kernel_kind<G, Arch, dx_quantizer, quantizer>;
-    constexpr bool on_codes = kernels::is_integer<forward_kind> && kernels::is_integer<backward_kind>;
-    return !is_real<quantizer> && (!on_codes || is_rotated<dx_quantizer>);
-}();
-
-template <geometry G, class Scheme, class Arch>
-struct weights : weight_codes<typename Scheme::weight_quantizer, decodes_weights<G, Scheme, Arch>, Arch> {
-    using codes_type = weight_codes<typename Scheme::weight_quantizer, decodes_weights<G, Scheme, Arch>, Arch>;
-    using typename codes_type::quantizer, typename codes_type::traits;
     using activation_quantizer = typename Scheme::activation_quantizer;
     using input_gradient_quantizer = typename Scheme::input_gradient_quantizer;
-    static constexpr bool rotates = is_rotated<input_gradient_quantizer>;
     using forward_kind = forward_kernel_kind<G, Arch, activation_quantizer, quantizer>;
     using backward_kind = dx_kernel_kind<G, Arch, input_gradient_quantizer, quantizer>;
     static constexpr bool integer_forward = kernels::is_integer<forward_kind>;
     static constexpr bool integer_backward = kernels::is_integer<backward_kind>;
+    static constexpr bool rotates = is_rotated<input_gradient_quantizer>;
+    /// Whether one of them takes what codes stand for: it runs on floats, or on codes of H w.
+    static constexpr bool decodes = !is_real<quantizer> && (!integer_forward || !integer_backward || rotates);
+};
+
+template <geometry G, class Scheme, class Arch>
+struct weights : weight_products<G, Scheme, Arch>,
+                 weight_codes<typename Scheme::weight_quantizer, weight_products<G, Scheme, Arch>::decodes, Arch> {
+    using products = weight_products<G, Scheme, Arch>;
+    using codes_type = weight_codes<typename Scheme::weight_quantizer, products::decodes, Arch>;
+    using quantizer = typename codes_type::quantizer;
+    using products::integer_forward, products::integer_backward, products::rotates;
+    using typename products::activation_quantizer, typename products::input_gradient_quantizer;
+    using typename products::forward_kind, typename products::backward_kind, typename codes_type::traits;
 
     template <class Kernel, class Other, shape Out>
     using of_bytes = kernels::product_of_bytes<Kernel, G, Out, Arch, product_bytes<Other, quantizer>,
@@ -55,12 +57,12 @@ struct weights : weight_codes<typename Scheme::weight_quantizer, decodes_weights
     /// Asks for memory; `learns` says whether an input gradient is wanted.
     constexpr void plan(planner& p, bool learns) {
         codes_type::plan(p);
-        if (memory_size > 0) p.persistent(packed_memory_, memory_size);
+        if (this->memory_size() > 0) p.persistent(packed_memory_, this->memory_size());
         p.evaluation(packed_value_, G.weights());
         p.persistent(packed_forward, static_cast<int>(forward_kernel::packed_bytes));
         if (learns) p.persistent(packed_backward, static_cast<int>(backward_kernel::packed_bytes));
         if (rotates && has_codes) p.persistent(rotated_code_, codes_type::code_bytes * G.weights());
-        if (decodes_weights<G, Scheme, Arch> || rotates)
+        if (products::decodes || rotates)
             p.shared((is_blocked<quantizer> || rotates ? 2 : 1) * sizeof(float)
                      * static_cast<std::size_t>(G.weights()));
     }
@@ -99,15 +101,16 @@ struct weights : weight_codes<typename Scheme::weight_quantizer, decodes_weights
     /// rules remember stays as it is.
     void prepare_infer(const context& c, int layer, const char* name, bool signed_activations) {
         const bool same_draws = !traits::draws || (packed_seed_ == c.seed && packed_step_ == c.step);
+        const int remembered = this->memory_size();
         const bool same_range =
-            (!learned || *learned == packed_range_) && std::equal(memory, memory + memory_size, packed_memory_);
+            (!learned || *learned == packed_range_) && std::equal(memory, memory + remembered, packed_memory_);
         if (is_packed_ && same_draws && same_range
             && std::memcmp(value, packed_value_, sizeof(float) * G.weights()) == 0)
             return;
         if (learned && !(*learned > 0)) passes::refuse_learnt_range("the weights", name, *learned);
-        std::copy_n(memory, memory_size, packed_memory_);
+        std::copy_n(memory, remembered, packed_memory_);
         prepare(c, layer, name, signed_activations, false);
-        std::copy_n(packed_memory_, memory_size, memory);
+        std::copy_n(packed_memory_, remembered, memory);
         std::copy_n(value, G.weights(), packed_value_);
         if (learned) packed_range_ = *learned;
         packed_seed_ = c.seed;
@@ -117,8 +120,6 @@ struct weights : weight_codes<typename Scheme::weight_quantizer, decodes_weights
 
 private:
     using codes_type::has_codes, codes_type::value, codes_type::code, codes_type::learned, codes_type::memory;
-    static constexpr int row = G.weights() / G.outputs;
-    static constexpr int memory_size = codes_type::rule::memory * (codes_type::by_channel ? G.outputs : 1);
 
     std::int8_t* rotated_code_{};              // for the input gradient, where it is transformed
     float *packed_value_{}, *packed_memory_{}; // what the codes of an evaluation were made of
@@ -129,7 +130,7 @@ private:
 
     /// H w along the outputs, quantized by the weights' own rule: codes, and what they stand for in `to`.
     void rotate(const float* w, const random_stream& stream, int threads, float* to) {
-        constexpr int runs = G.outputs / lanes;
+        constexpr int runs = G.outputs / lanes, row = G.weights() / G.outputs;
         interval of_run[runs + 1]{};
         parallel_for(runs, threads, [&](int run, int) {
             of_run[run] = hadamard_of_rows<Arch>(w + run * lanes * row, row, to + run * lanes * row);
