@@ -152,9 +152,8 @@ class layer_kernels {
                 operands = forward::operands_of(unsigned_source{source_of(from, n)}, scratch_of(thread));
             else Product::stage(source_of(from, n), scratch_of(thread));
             std::int32_t* out = to + static_cast<std::size_t>(n) * size;
-            const auto write = [=](int p, int b, auto sums) __attribute__((always_inline)) {
-                sums.store(out + (p * blocks + b) * fqt::lanes);
-            };
+            const auto write = [=](int p, int b, auto sums)
+                                   FQT_INLINE_LAMBDA { sums.store(out + (p * blocks + b) * fqt::lanes); };
             Product::run(operands, packed, write);
         });
     }

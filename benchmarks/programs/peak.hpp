@@ -63,7 +63,7 @@ double peak_of_products(int threads) {
         std::memset(codes, 3, sizeof codes);
         const std::byte* from = codes;
         typename accumulator<Kind, Arch>::type sum[sums];
-        fqt::kernels::unroll<sums>([&](auto k) __attribute__((always_inline)) {
+        fqt::kernels::unroll<sums>([&](auto k) FQT_INLINE_LAMBDA {
             if constexpr (fqt::kernels::is_short<Kind>) sum[k] = sum[k].zero();
             else sum[k] = sum[k].repeat(thread);
         });
@@ -72,14 +72,14 @@ double peak_of_products(int threads) {
         do {
             asm volatile("" : "+r"(from)); // somewhere else, as far as the compiler knows
             const auto w = Kind::template vector<Arch, std::int8_t>(from);
-            fqt::kernels::unroll<uses * sums>([&](auto k) __attribute__((always_inline)) {
+            fqt::kernels::unroll<uses * sums>([&](auto k) FQT_INLINE_LAMBDA {
                 multiply_add(Arch{}, sum[k % sums],
                              Kind::template repeat<Arch, std::uint8_t>(from + 64 + k % operands * 4), w);
             });
         } while (++round < rounds);
         std::int32_t* out = sink.data() + thread * fqt::lanes;
         // By constant indices, or g++ would keep the sums in memory.
-        fqt::kernels::unroll<sums>([&](auto k) __attribute__((always_inline)) {
+        fqt::kernels::unroll<sums>([&](auto k) FQT_INLINE_LAMBDA {
             integer::sums<Arch> total = integer::sums<Arch>::repeat(0);
             if constexpr (fqt::kernels::is_short<Kind>) sum[k].add_to(total);
             else total = sum[k];

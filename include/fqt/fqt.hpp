@@ -10,6 +10,7 @@
 #include <fqt/core/floating_point.hpp>
 #include <fqt/core/function_ref.hpp>
 #include <fqt/core/half.hpp>
+#include <fqt/core/inline.hpp>
 #include <fqt/core/math.hpp>
 #include <fqt/core/parallel.hpp>
 #include <fqt/core/path.hpp>

@@ -172,19 +172,18 @@ private:
         const std::byte* image = site(staged, y, x) + first_channel(block) * operand_bytes;
         const std::byte* weights = packed + start_bytes + std::ptrdiff_t{block / vectors} * total_steps * step_bytes;
         accumulator sums[size];
-        const auto write = [&](int i, const sums_type& sum) __attribute__((always_inline)) {
-            epilogue(C.target(y, x + i / vectors), block + i % vectors, sum);
-        };
+        const auto write = [&](int i, const sums_type& sum)
+                               FQT_INLINE_LAMBDA { epilogue(C.target(y, x + i / vectors), block + i % vectors, sum); };
         if constexpr (total_steps == 0) {
-            unroll<size>([&](auto i) __attribute__((always_inline)) { write(i, sums_type::zero()); });
+            unroll<size>([&](auto i) FQT_INLINE_LAMBDA { write(i, sums_type::zero()); });
         } else if constexpr (!in_runs) {
             accumulate<Pixels>(sums, image, weights, packed, block, range);
             if constexpr (is_long<Epilogue> && C.target_step > 1) { // or each phase would have it many times over
                 sums_type done[size];
-                unroll<size>([&](auto i) __attribute__((always_inline)) { done[i] = sums_type(sums[i]); });
+                unroll<size>([&](auto i) FQT_INLINE_LAMBDA { done[i] = sums_type(sums[i]); });
                 for (int i = 0; i < size; ++i) write(i, done[i]);
             } else {
-                unroll<size>([&](auto i) __attribute__((always_inline)) { write(i, sums_type(sums[i])); });
+                unroll<size>([&](auto i) FQT_INLINE_LAMBDA { write(i, sums_type(sums[i])); });
             }
         } else {
             sums_type total[size];
@@ -199,20 +198,18 @@ private:
 
     // The sums over one range, from their starts.
     template <int Pixels>
-    [[gnu::always_inline]] static void accumulate(accumulator (&sums)[Pixels * vectors], const std::byte* image,
-                                                  const std::byte* weights, const std::byte* packed, int block,
-                                                  int range) {
-        unroll<Pixels * vectors>([&](auto i) __attribute__((always_inline)) {
-            sums[i] = start(packed, range, block + i % vectors);
-        });
+    FQT_INLINE static void accumulate(accumulator (&sums)[Pixels * vectors], const std::byte* image,
+                                      const std::byte* weights, const std::byte* packed, int block, int range) {
+        unroll<Pixels * vectors>([&](auto i)
+                                     FQT_INLINE_LAMBDA { sums[i] = start(packed, range, block + i % vectors); });
         const index_range steps = ranges.at[range_count > 1 ? range : 0];
         int tap_row = steps.first / groups_of_channels, group = steps.first % groups_of_channels;
         const std::byte* operands = image + tap_offset(tap_row) + group * group_bytes;
         weights += std::ptrdiff_t{steps.first} * step_bytes;
         // Tested below, since g++ would copy the test of a loop above it, and with it every sum at the loop's end.
-        const auto add_steps = [&](auto& to, int count) __attribute__((always_inline)) {
+        const auto add_steps = [&](auto& to, int count) FQT_INLINE_LAMBDA {
             do {
-                unroll<(row_taps + taps_at_once - 1) / taps_at_once>([&](auto part) __attribute__((always_inline)) {
+                unroll<(row_taps + taps_at_once - 1) / taps_at_once>([&](auto part) FQT_INLINE_LAMBDA {
                     constexpr int first = part * taps_at_once;
                     add_taps<Pixels, first, std::min(taps_at_once, row_taps - first)>(to, operands, weights);
                 });
@@ -230,17 +227,17 @@ private:
     // Taps First to First + Taps - 1 of one row and one group of channels. Position q of the image is under tap t of
     // pixel p iff q = p * stride + t.
     template <int Pixels, int First, int Taps>
-    [[gnu::always_inline]] static void add_taps(auto& sums, const std::byte* operands, const std::byte* weights) {
+    FQT_INLINE static void add_taps(auto& sums, const std::byte* operands, const std::byte* weights) {
         using vector = decltype(Kind::template vector<Arch, weight>(weights));
         vector w[Taps * vectors];
-        unroll<Taps * vectors>([&](auto i) __attribute__((always_inline)) {
+        unroll<Taps * vectors>([&](auto i) FQT_INLINE_LAMBDA {
             w[i] = Kind::template vector<Arch, weight>(weights + (First * vectors + i) * vector_bytes);
         });
-        unroll<(Pixels - 1) * C.stride + Taps>([&](auto q) __attribute__((always_inline)) {
+        unroll<(Pixels - 1) * C.stride + Taps>([&](auto q) FQT_INLINE_LAMBDA {
             if constexpr (q % C.stride < Taps) {
                 const auto operand =
                     Kind::template repeat<Arch, typename Kind::operand>(operands + (First + q) * pixel_bytes);
-                unroll<Taps * vectors>([&](auto i) __attribute__((always_inline)) {
+                unroll<Taps * vectors>([&](auto i) FQT_INLINE_LAMBDA {
                     constexpr int t = i / vectors, v = i % vectors, distance = q - t, p = distance / C.stride;
                     if constexpr (distance >= 0 && distance % C.stride == 0 && p < Pixels)
                         multiply_add(Arch{}, sums[p * vectors + v], operand, w[i]);

@@ -84,13 +84,13 @@ private:
                 * pixel_bytes;
         const std::byte* weights = packed + start_bytes + block * block_bytes;
         accumulator sums[Sites];
-        unroll<Sites>([&](auto r) __attribute__((always_inline)) { sums[r] = start(packed, block); });
-        unroll<(Sites - 1) * C.stride + C.taps_y>([&](auto q) __attribute__((always_inline)) {
+        unroll<Sites>([&](auto r) FQT_INLINE_LAMBDA { sums[r] = start(packed, block); });
+        unroll<(Sites - 1) * C.stride + C.taps_y>([&](auto q) FQT_INLINE_LAMBDA {
             if constexpr (q % C.stride < C.taps_y)
-                unroll<tap_groups>([&](auto g) __attribute__((always_inline)) {
+                unroll<tap_groups>([&](auto g) FQT_INLINE_LAMBDA {
                     const auto pixels =
                         Kind::template pixels<Arch>(image + (q * C.image_width + g * Kind::group) * pixel_bytes);
-                    unroll<Sites>([&](auto r) __attribute__((always_inline)) {
+                    unroll<Sites>([&](auto r) FQT_INLINE_LAMBDA {
                         constexpr int t = q - r * C.stride;
                         if constexpr (t >= 0 && t < C.taps_y)
                             multiply_add(
@@ -99,8 +99,7 @@ private:
                     });
                 });
         });
-        unroll<Sites>([&](auto r)
-                          __attribute__((always_inline)) { epilogue(C.target(y + r, x), block, sums_type(sums[r])); });
+        unroll<Sites>([&](auto r) FQT_INLINE_LAMBDA { epilogue(C.target(y + r, x), block, sums_type(sums[r])); });
     }
 
     FQT_INLINE static accumulator start(const std::byte* packed, int block) {

@@ -71,9 +71,9 @@ private:
         constexpr int size = Rows * taps;
         for (int run = 0; run < staged::runs; ++run) {
             accumulator sum[size];
-            unroll<size>([&](auto i) __attribute__((always_inline)) { sum[i] = start(x, is_signed, run, block); });
+            unroll<size>([&](auto i) FQT_INLINE_LAMBDA { sum[i] = start(x, is_signed, run, block); });
             add_rows<Rows>(sum, x, run, block, r, s);
-            unroll<size>([&](auto i) __attribute__((always_inline)) {
+            unroll<size>([&](auto i) FQT_INLINE_LAMBDA {
                 add_scaled<Kind, Arch>(x.scale, sum[i], is_first && run == 0,
                                        into + sum_index(r + i / taps, s + i % taps, block));
             });
@@ -81,8 +81,8 @@ private:
     }
 
     template <int Rows>
-    [[gnu::always_inline]] static void add_rows(accumulator (&sum)[Rows * taps], const sample& x, int run, int block,
-                                                int r, int s) {
+    FQT_INLINE static void add_rows(accumulator (&sum)[Rows * taps], const sample& x, int run, int block, int r,
+                                    int s) {
         int y = run * staged::run_rows;
         const int end = std::min(y + staged::run_rows, out.height);
         const std::byte* activation_row = x.activation + staged::channel_offset(block * lanes) + s * staged::tap_bytes
@@ -95,7 +95,7 @@ private:
             int step = 0;
             do {
                 const auto h = Kind::template vector<Arch, typename Kind::weight>(gradient);
-                unroll<Rows * taps>([&](auto i) __attribute__((always_inline)) {
+                unroll<Rows * taps>([&](auto i) FQT_INLINE_LAMBDA {
                     const auto a = Kind::template vector<Arch, typename Kind::operand>(
                         activation + i / taps * staged::row_bytes + i % taps * staged::tap_bytes);
                     multiply_add(Arch{}, sum[i], a, h);

@@ -115,7 +115,7 @@ using integer_kind = std::conditional_t<
 /// add_steps(sums, steps), which does AddsInStep multiply-adds a step for each of the sums; or, in short sums, several
 /// times a few of them.
 template <class Kind, class Arch, int AddsInStep, class Sums, int Size, class AddSteps>
-[[gnu::always_inline]] inline void add_in_parts(Sums (&sums)[Size], int steps, const AddSteps& add_steps) {
+FQT_INLINE void add_in_parts(Sums (&sums)[Size], int steps, const AddSteps& add_steps) {
     if constexpr (!is_short<Kind>) {
         add_steps(sums, steps);
     } else {
@@ -123,9 +123,9 @@ template <class Kind, class Arch, int AddsInStep, class Sums, int Size, class Ad
         static_assert(most > 0);
         do {
             typename Kind::template partial_sums<Arch> part[Size];
-            unroll<Size>([&](auto i) __attribute__((always_inline)) { part[i] = part[i].zero(); });
+            unroll<Size>([&](auto i) FQT_INLINE_LAMBDA { part[i] = part[i].zero(); });
             add_steps(part, std::min(steps, most));
-            unroll<Size>([&](auto i) __attribute__((always_inline)) { part[i].add_to(sums[i]); });
+            unroll<Size>([&](auto i) FQT_INLINE_LAMBDA { part[i].add_to(sums[i]); });
         } while ((steps -= most) > 0);
     }
 }

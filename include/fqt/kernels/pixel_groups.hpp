@@ -180,7 +180,7 @@ private:
             return codes;
         }();
         simd::u8x16<Arch> rows[4];
-        unroll<4>([&](auto i) __attribute__((always_inline)) {
+        unroll<4>([&](auto i) FQT_INLINE_LAMBDA {
             if (x + i < out.width) rows[i] = less_128(h.template bytes<Arch>(y * out.width + x + i, block));
             else rows[i] = less_128(simd::u8x16<Arch>::load(zeros.data()));
         });

@@ -90,7 +90,7 @@ public:
             for (int w = WeightBytes; w-- > 0;) {
                 const bool first = x == operand_bytes - 1 && w == WeightBytes - 1, last = x + w == 0;
                 const float factor = weight_of_bytes(x, w);
-                const auto add = [=](int p, int b, auto sums) __attribute__((always_inline)) {
+                const auto add = [=](int p, int b, auto sums) FQT_INLINE_LAMBDA {
                     float* place = so_far + (std::ptrdiff_t{p} * blocks(Out.channels) + b) * lanes;
                     floats total = first ? floats(0.0f) : floats::load(place);
                     total = fma(as_floats(sums), floats(factor), total);

@@ -180,14 +180,14 @@ private:
 
     // Sums are [row][tap][vector], for Rows rows from `row`, kernel row r, columns from s, lanes from `lane`.
     template <int Rows>
-    [[gnu::always_inline]] static void run_tile(const task& x, int r, int s, int row, int lane) {
+    FQT_INLINE static void run_tile(const task& x, int r, int s, int row, int lane) {
         constexpr int size = Rows * taps * vectors;
         // A block of outputs of few channels meets fewer than others do.
         if (G.groups > 1 && groups.first(lane / lanes) + row >= G.in.channels) return;
         float* into = x.into + sum_index(r, row, s) + lane;
         for (int run = 0; run < staged::runs; ++run) {
             accumulator sum[size];
-            unroll<size>([&](auto i) __attribute__((always_inline)) {
+            unroll<size>([&](auto i) FQT_INLINE_LAMBDA {
                 constexpr int v = i % vectors, first = i / (taps * vectors);
                 sum[i] = start(x, run, input_lanes ? row + first : lane + v * lanes);
             });
@@ -196,7 +196,7 @@ private:
             const index_range ys{std::max(run * staged::run_rows, in_image.first),
                                  std::min((run + 1) * staged::run_rows, in_image.end)};
             if (ys.first < ys.end) add_rows<Rows>(sum, x, ys, r, s, row, lane);
-            unroll<size>([&](auto i) __attribute__((always_inline)) {
+            unroll<size>([&](auto i) FQT_INLINE_LAMBDA {
                 constexpr int v = i % vectors, tap = i / vectors % taps, of_row = i / (taps * vectors);
                 add_scaled<Kind, Arch>(x.scale, sum[i], x.is_first && run == 0,
                                        into + sum_index(0, of_row, tap) + v * lanes);
@@ -205,8 +205,8 @@ private:
     }
 
     template <int Rows>
-    [[gnu::always_inline]] static void add_rows(accumulator (&sum)[Rows * taps * vectors], const task& x,
-                                                index_range ys, int r, int s, int row, int lane) {
+    FQT_INLINE static void add_rows(accumulator (&sum)[Rows * taps * vectors], const task& x, index_range ys, int r,
+                                    int s, int row, int lane) {
         int y = ys.first, step = 0;
         const int channel = input_lanes ? lane : groups.first(lane / lanes) + row, k = input_lanes ? row : lane;
         const std::byte* activation_row = x.activation + staged::channel_offset(channel) + staged::tap_offset(s)
@@ -214,19 +214,19 @@ private:
         const std::byte *activation = activation_row,
                         *gradient =
                             x.gradient + staged::gradient_offset(k) + std::ptrdiff_t{y} * staged::steps * vector_bytes;
-        const auto add_step = [&](auto& to) __attribute__((always_inline)) {
+        const auto add_step = [&](auto& to) FQT_INLINE_LAMBDA {
             if constexpr (input_lanes) add_step_of_inputs<Rows>(to, activation, gradient);
             else add_step_of_outputs<Rows>(to, activation, gradient);
             activation += staged::step_bytes;
             gradient += vector_bytes;
         };
-        const auto end_row = [&]() __attribute__((always_inline)) {
+        const auto end_row = [&]() FQT_INLINE_LAMBDA {
             step = 0;
             activation = activation_row += G.stride * staged::row_bytes;
         };
         // Tested below, for the reason given in correlate.hpp.
         if constexpr (is_short<Kind>) {
-            const auto add_steps = [&](auto& to, int count) __attribute__((always_inline)) {
+            const auto add_steps = [&](auto& to, int count) FQT_INLINE_LAMBDA {
                 do {
                     add_step(to);
                     if (++step == staged::steps) end_row();
@@ -244,15 +244,14 @@ private:
     }
 
     template <int Rows>
-    [[gnu::always_inline]] static void add_step_of_outputs(auto& sum, const std::byte* activation,
-                                                           const std::byte* gradient) {
+    FQT_INLINE static void add_step_of_outputs(auto& sum, const std::byte* activation, const std::byte* gradient) {
         using weight = typename Kind::weight;
         decltype(Kind::template vector<Arch, weight>(gradient)) h[vectors];
-        unroll<vectors>([&](auto v) __attribute__((always_inline)) {
+        unroll<vectors>([&](auto v) FQT_INLINE_LAMBDA {
             h[v] = Kind::template vector<Arch, weight>(gradient + v * staged::gradient_block_bytes);
         });
         decltype(Kind::template repeat<Arch, typename Kind::operand>(activation)) a;
-        unroll<Rows * taps * vectors>([&](auto i) __attribute__((always_inline)) {
+        unroll<Rows * taps * vectors>([&](auto i) FQT_INLINE_LAMBDA {
             constexpr int v = i % vectors, tap = i / vectors % taps, of_row = i / (taps * vectors);
             if constexpr (v == 0)
                 a = Kind::template repeat<Arch, typename Kind::operand>(activation + of_row * 4
@@ -262,16 +261,15 @@ private:
     }
 
     template <int Rows>
-    [[gnu::always_inline]] static void add_step_of_inputs(auto& sum, const std::byte* activation,
-                                                          const std::byte* gradient) {
+    FQT_INLINE static void add_step_of_inputs(auto& sum, const std::byte* activation, const std::byte* gradient) {
         // Column s of a tile is column s of the window, unless there is but one.
         decltype(Kind::template pixels<Arch>(activation)) a[taps * vectors];
-        unroll<taps * vectors>([&](auto i) __attribute__((always_inline)) {
+        unroll<taps * vectors>([&](auto i) FQT_INLINE_LAMBDA {
             a[i] = Kind::template pixels<Arch>(activation + staged::tap_offset(i / vectors)
                                                + i % vectors * staged::block_bytes);
         });
         decltype(Kind::template repeat<Arch, typename Kind::weight>(gradient)) h;
-        unroll<Rows * taps * vectors>([&](auto i) __attribute__((always_inline)) {
+        unroll<Rows * taps * vectors>([&](auto i) FQT_INLINE_LAMBDA {
             constexpr int of_tile = i % (taps * vectors), row = i / (taps * vectors);
             if constexpr (of_tile == 0) h = Kind::template repeat<Arch, typename Kind::weight>(gradient + row * 4);
             multiply_add(Arch{}, sum[i], h, a[of_tile]);

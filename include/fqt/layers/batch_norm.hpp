@@ -248,7 +248,7 @@ private:
     template <class X>
     void measure_deviations(const context& c, const X& x, const passes::moments& m, double count) {
         for (int k = 0; k < channels; ++k) centre_[k] = static_cast<float>(m.sum[k] / count);
-        const auto add = [ x, centre = centre_ ](auto& sum, int n, int p, int b) __attribute__((always_inline)) {
+        const auto add = [x, centre = centre_](auto& sum, int n, int p, int b) FQT_INLINE_LAMBDA {
             const auto d = units_of<Arch>(x, n, p, b) - floats<Arch>::load(centre + b * lanes);
             sum[0].add(abs(d));
             sum[1].add(where(d > 0.0f, floats<Arch>(1.0f), where(d < 0.0f, floats<Arch>(-1.0f), 0.0f)));

@@ -146,11 +146,10 @@ private:
         const coded out{data, nullptr, nullptr};
         floats<Arch> greatest(0.0f);
         passes::each_block_with_draws<Arch, Shape, traits>(
-            stream,
-            c.first_sample + static_cast<std::uint32_t>(n), [&](int p, int b, auto u) __attribute__((always_inline)) {
+            stream, c.first_sample + static_cast<std::uint32_t>(n), [&](int p, int b, auto u) FQT_INLINE_LAMBDA {
                 const auto v = values.template load<Arch>(n, p, b);
                 auto* place = const_cast<std::byte*>(out.at(n, p, b));
-                const auto q = [&]() __attribute__((always_inline)) {
+                const auto q = [&]() FQT_INLINE_LAMBDA {
                     if constexpr (traits::scales_blocks) {
                         const float scale = Q::scale_of(v, grid);
                         place[coded::code_bytes] = static_cast<std::byte>(static_cast<int>(scale));
@@ -162,8 +161,7 @@ private:
                     } else {
                         return Q::encode(v, grid, u);
                     }
-                }
-                ();
+                }();
                 const auto code = passes::clamped<Arch>(q, limits);
                 simd::store_codes<traits::stored_bits, traits::stored_signed(true)>(place, code);
                 if constexpr (two_bytes) greatest = max(greatest, abs(traits::integer(code, grid)));

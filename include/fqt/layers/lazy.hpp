@@ -306,9 +306,7 @@ struct at_extremes {
     template <class Arch>
     floats<Arch> load(int n, int p, int b) const {
         const auto u = units_of<Arch>(x, n, p, b);
-        const auto of = [&](const float* v) __attribute__((always_inline)) {
-            return floats<Arch>::load(v + b * lanes);
-        };
+        const auto of = [&](const float* v) FQT_INLINE_LAMBDA { return floats<Arch>::load(v + b * lanes); };
         return where(u == of(high), of(at_high), 0.0f) + where(u == of(low), of(at_low), 0.0f);
     }
 };

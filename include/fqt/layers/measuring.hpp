@@ -78,7 +78,7 @@ public:
         measured_lanes<Needs, Arch> found;
         std::uint32_t* const histogram = counts ? histogram_of(n) : nullptr;
         if (counts) std::fill_n(histogram, magnitude_bins::count, 0u);
-        passes::each_block<Shape>([&](int p, int b) __attribute__((always_inline)) {
+        passes::each_block<Shape>([&](int p, int b) FQT_INLINE_LAMBDA {
             const auto v = values.template load<Arch>(n, p, b);
             found.add(v);
             if constexpr (counts) count_magnitudes<Arch>(v, histogram, 0);

@@ -40,7 +40,7 @@ FQT_INLINE void each_block(Visit&& visit) {
 template <class Arch, shape Shape, class Traits, class Visit>
 FQT_INLINE void each_block_with_draws(const random_stream& stream, std::uint32_t sample, Visit&& visit) {
     if constexpr (!Traits::draws) {
-        each_block<Shape>([&](int p, int b) __attribute__((always_inline)) { visit(p, b, floats<Arch>(0.0f)); });
+        each_block<Shape>([&](int p, int b) FQT_INLINE_LAMBDA { visit(p, b, floats<Arch>(0.0f)); });
     } else if constexpr (Traits::stratifies) {
         constexpr int octets = (Shape.pixels() + 7) / 8; // which have random bits as else pixels have
         for (int first = 0; first < octets; first += 8)
@@ -125,8 +125,7 @@ template <class Arch, class Codes, class X, class Grid>
     const Codes out{data, nullptr, nullptr};
     floats<Arch> greatest(0.0f);
     each_block_with_draws<Arch, X::dims, traits>(
-        stream,
-        c.first_sample + static_cast<std::uint32_t>(n), [&](int p, int b, auto u) __attribute__((always_inline)) {
+        stream, c.first_sample + static_cast<std::uint32_t>(n), [&](int p, int b, auto u) FQT_INLINE_LAMBDA {
             auto* place = const_cast<std::byte*>(out.at(n, p, b));
             const auto v = values.template load<Arch>(n, p, b);
             if constexpr (is_real<quantizer>) {
@@ -148,7 +147,7 @@ void store(const context& c, const X& x, T* data) {
         c.samples, c.threads, [&](int n, int) __attribute__((flatten)) {
             const X values = x;
             T* const out = data;
-            each_block<X::dims>([&](int p, int b) __attribute__((always_inline)) {
+            each_block<X::dims>([&](int p, int b) FQT_INLINE_LAMBDA {
                 simd::store(out + offset_of(X::dims, n, p, b), values.template load<Arch>(n, p, b));
             });
         });
@@ -183,19 +182,19 @@ template <class Arch, class X>
     for (int first = 0; first < blocks(X::dims.channels); first += together) {
         simd::f64x16<Arch> sum[together], square[together];
         floats<Arch> low[together], high[together];
-        kernels::unroll<together>([&](auto i) __attribute__((always_inline)) {
+        kernels::unroll<together>([&](auto i) FQT_INLINE_LAMBDA {
             sum[i] = square[i] = simd::f64x16<Arch>::zero();
             low[i] = high[i] = units_of<Arch>(x, n, 0, first + i);
         });
         for (int p = 0; p < X::dims.pixels(); ++p)
-            kernels::unroll<together>([&](auto i) __attribute__((always_inline)) {
+            kernels::unroll<together>([&](auto i) FQT_INLINE_LAMBDA {
                 const auto u = units_of<Arch>(x, n, p, first + i);
                 sum[i].add(u);
                 square[i].add_product(u, u);
                 low[i] = min(u, low[i]);
                 high[i] = max(u, high[i]);
             });
-        kernels::unroll<together>([&](auto i) __attribute__((always_inline)) {
+        kernels::unroll<together>([&](auto i) FQT_INLINE_LAMBDA {
             const int channel = (first + i) * lanes;
             sum[i].store(sums + channel);
             square[i].store(sums + channels + channel);
@@ -238,16 +237,13 @@ void reduce(const context& c, std::byte* shared, double* sums, const Add& add) {
             const Add own = add;
             for (int first = 0; first < blocks(Shape.channels); first += together) {
                 simd::f64x16<Arch> sum[together][Sums];
-                kernels::unroll<together>([&](auto i) __attribute__((always_inline)) {
-                    kernels::unroll<Sums>([&](auto s) __attribute__((always_inline)) {
-                        sum[i][s] = simd::f64x16<Arch>::zero();
-                    });
+                kernels::unroll<together>([&](auto i) FQT_INLINE_LAMBDA {
+                    kernels::unroll<Sums>([&](auto s) FQT_INLINE_LAMBDA { sum[i][s] = simd::f64x16<Arch>::zero(); });
                 });
                 for (int p = 0; p < Shape.pixels(); ++p)
-                    kernels::unroll<together>([&](auto i)
-                                                  __attribute__((always_inline)) { own(sum[i], n, p, first + i); });
-                kernels::unroll<together>([&](auto i) __attribute__((always_inline)) {
-                    kernels::unroll<Sums>([&](auto s) __attribute__((always_inline)) {
+                    kernels::unroll<together>([&](auto i) FQT_INLINE_LAMBDA { own(sum[i], n, p, first + i); });
+                kernels::unroll<together>([&](auto i) FQT_INLINE_LAMBDA {
+                    kernels::unroll<Sums>([&](auto s) FQT_INLINE_LAMBDA {
                         sum[i][s].store(of_sample + s * channels + (first + i) * lanes);
                     });
                 });
@@ -261,12 +257,11 @@ void reduce(const context& c, std::byte* shared, double* sums, const Add& add) {
 /// The sums of g and of g times the units of x: what batch normalization and biases need.
 template <class Arch, class X, class G>
 void reduce_gradient(const context& c, const X& x, const G& g, std::byte* shared, double* sums) {
-    reduce<Arch, G::dims, 2>(
-        c, shared, sums, [ x, g ](auto& sum, int n, int p, int b) __attribute__((always_inline)) {
-            const auto v = g.template load<Arch>(n, p, b);
-            sum[0].add(v);
-            sum[1].add_product(v, units_of<Arch>(x, n, p, b));
-        });
+    reduce<Arch, G::dims, 2>(c, shared, sums, [x, g](auto& sum, int n, int p, int b) FQT_INLINE_LAMBDA {
+        const auto v = g.template load<Arch>(n, p, b);
+        sum[0].add(v);
+        sum[1].add_product(v, units_of<Arch>(x, n, p, b));
+    });
 }
 
 } // namespace fqt::passes

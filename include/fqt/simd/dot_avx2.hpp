@@ -166,7 +166,7 @@ FQT_INLINE void multiply_add(arch::avx2, short_sums<arch::avx2>& sums, const sho
                              const short_matrix<arch::avx2, B>& matrix) {
     static_assert(std::is_signed_v<A> != std::is_signed_v<B>);
     using short_lanes = short_sums<arch::avx2>::short_lanes;
-    const auto products = [&](__m256i of_matrix) __attribute__((always_inline)) {
+    const auto products = [&](__m256i of_matrix) FQT_INLINE_LAMBDA {
         return reinterpret_cast<short_lanes>(std::is_signed_v<A> ? _mm256_maddubs_epi16(of_matrix, group.codes)
                                                                  : _mm256_maddubs_epi16(group.codes, of_matrix));
     };

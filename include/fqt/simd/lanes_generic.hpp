@@ -4,6 +4,7 @@
 // for processors without AVX2. Include lanes.hpp, which explains the types.
 
 #include <fqt/core/floating_point.hpp>
+#include <fqt/core/inline.hpp>
 #include <fqt/core/shape.hpp>
 #include <fqt/simd/arch.hpp>
 
@@ -11,9 +12,6 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
-
-// A call costs more than most of these functions do, and big kernels exhaust what compilers inline on their own.
-#define FQT_INLINE [[gnu::always_inline]] inline
 
 namespace fqt::simd {
 
