@@ -86,7 +86,7 @@ struct parameters {
 struct setting {
     int draws{}, threads{};
     std::vector<float> images{};
-    std::vector<std::uint8_t> labels{};
+    std::vector<fqt::class_label> labels{};
     std::string folder{}, command{};
     fqt::record_file records;
 

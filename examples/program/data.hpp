@@ -98,8 +98,10 @@ inline fqt::train_and_test load_data(const settings& s, int channels) {
 /// "50000 images, 8d1e52cf96a40b73": their number, and a hash (FNV-1a) of pixels and labels.
 inline std::string fingerprint(const fqt::dataset& data) {
     std::uint64_t hash = 0xcbf29ce484222325u;
-    for (const auto* bytes : {&data.pixels, &data.labels})
-        for (const std::uint8_t byte : *bytes) hash = (hash ^ byte) * 0x100000001b3u;
+    const auto add = [&](const auto& numbers) {
+        for (const auto number : numbers) hash = (hash ^ number) * 0x100000001b3u;
+    };
+    add(data.pixels), add(data.labels);
     char text[64];
     std::snprintf(text, sizeof text, "%d images, %016" PRIx64, data.size(), hash);
     return text;

@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <numeric>
 #include <span>
@@ -65,6 +66,7 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 .confusion .cell { text-align: center; min-width: 3.4em; border: 1px solid var(--card); border-radius: 4px; }
 .confusion .right { font-weight: 600; }
 .epochs td, .epochs th { padding: 3px 14px 3px 0; text-align: right; font-size: 14px; font-weight: 400; }
+.mistakes :is(td, th):nth-child(-n+2) { text-align: left; }
 .gallery { display: grid; grid-template-columns: repeat(auto-fill, minmax(124px, 1fr)); gap: 12px; }
 figure { margin: 0; padding: 8px; font-size: 13px; line-height: 1.35; overflow-wrap: anywhere; }
 figure img { display: block; width: 100%; height: auto; image-rendering: pixelated; border-radius: 4px;
@@ -339,18 +341,59 @@ private:
 
     const std::string& name(int label) const { return run_.classes[static_cast<std::size_t>(label)]; }
 
+    using counts_type = std::vector<std::vector<std::int64_t>>;
+
     void confusion() {
         if (!log_.result || log_.result->confusion.empty()) return;
-        const auto& counts = log_.result->confusion;
+        const counts_type& counts = log_.result->confusion;
+        out_ += "<h2>Which class is taken for which</h2>\n<div class=\"card\">";
+        if (counts.size() <= 32) matrix(counts);
+        else frequent_mistakes(counts);
+        out_ += "</div>\n";
+    }
+
+    static std::int64_t sum(const std::vector<std::int64_t>& counts) {
+        return std::accumulate(counts.begin(), counts.end(), std::int64_t{0});
+    }
+
+    /// What a matrix of many classes would hide: the 40 mistakes that are made most often.
+    void frequent_mistakes(const counts_type& counts) {
+        struct mistake {
+            std::size_t label, predicted;
+            std::int64_t images;
+        };
+        std::vector<mistake> found;
+        for (std::size_t label = 0; label < counts.size(); ++label)
+            for (std::size_t k = 0; k < counts.size(); ++k)
+                if (k != label && counts[label][k] > 0) found.push_back({label, k, counts[label][k]});
+        const std::size_t kinds = found.size();
+        std::ranges::stable_sort(found, std::greater<>(), &mistake::images);
+        found.resize(std::min<std::size_t>(kinds, 40));
+        out_ += "<p>" + grouped(static_cast<std::int64_t>(kinds))
+            + " pairs of classes are mistaken; these most often."
+              "</p>\n<table class=\"epochs mistakes\"><thead><tr><th>true class</th><th>taken for</th><th>images</th>"
+              "<th>of its class</th><th>found of its class</th><th>the other way round</th></tr></thead>\n<tbody>\n";
+        for (const auto& [label, predicted, images] : found) {
+            const std::int64_t all = sum(counts[label]);
+            out_ += "<tr>";
+            for (const std::string& value :
+                 {html(run_.classes[label]), html(run_.classes[predicted]), grouped(images), share_of(images, all),
+                  share_of(counts[label][label], all), grouped(counts[predicted][label])})
+                out_ += "<td>" + value + "</td>";
+            out_ += "</tr>\n";
+        }
+        out_ += "</tbody></table>";
+    }
+
+    void matrix(const counts_type& counts) {
         const std::size_t classes = counts.size();
-        out_ += "<h2>Which class is taken for which</h2>\n<div class=\"card\"><table class=\"confusion\">\n<thead><tr>"
-                "<th>true class ↓ &nbsp; taken for →</th>";
+        out_ += "<table class=\"confusion\">\n<thead><tr><th>true class ↓ &nbsp; taken for →</th>";
         for (std::size_t k = 0; k < classes; ++k)
             out_ += "<th class=\"class\" scope=\"col\"><span>" + html(run_.classes[k]) + "</span></th>";
         out_ += "<th>images</th><th>found</th></tr></thead>\n<tbody>\n";
         std::vector<std::int64_t> taken(classes);
         for (std::size_t label = 0; label < classes; ++label) {
-            const std::int64_t all = std::accumulate(counts[label].begin(), counts[label].end(), std::int64_t{0});
+            const std::int64_t all = sum(counts[label]);
             out_ += "<tr><th scope=\"row\">" + html(run_.classes[label]) + "</th>";
             for (std::size_t k = 0; k < classes; ++k) {
                 const std::int64_t n = counts[label][k];
@@ -368,7 +411,7 @@ private:
         out_ += "<tr><th scope=\"row\">of those taken for it, right</th>";
         for (std::size_t k = 0; k < classes; ++k)
             out_ += "<td class=\"cell\">" + share_of(counts[k][k], taken[k]) + "</td>";
-        out_ += "<td></td><td></td></tr>\n</tbody></table></div>\n";
+        out_ += "<td></td><td></td></tr>\n</tbody></table>";
     }
 
     static std::string share_of(std::int64_t part, std::int64_t whole) {

@@ -40,7 +40,7 @@ struct run_header {
     std::int64_t steps_per_epoch{}, parameters{};
     std::int64_t macs{};                ///< multiplications of one sample's forward pass
     std::int64_t arena_bytes{};         ///< of the network's memory
-    std::vector<std::string> classes{}; ///< one name a class, 1 to 256
+    std::vector<std::string> classes{}; ///< one name a class, 1 to fqt::most_classes
     fqt::shape image{};                 ///< of one picture
     std::string held_out = "test";      ///< what epochs and the result are tested on: "test" or "validation"
 
@@ -133,7 +133,7 @@ struct wrong_image {
 struct result_line {
     static constexpr const char* kind = "result";
     double accuracy{}, loss{};
-    std::vector<std::vector<std::int64_t>> confusion{}; ///< a row for each true class; or none
+    std::vector<std::vector<std::int64_t>> confusion{}; ///< a row for each true class; none if there are many
     std::vector<wrong_image> wrong{};                   ///< some of them; the program keeps up to 40
     double seconds{};                                   ///< of the whole run
 

@@ -5,6 +5,7 @@
 // and any tool reads them. Needs nlohmann-json; report.hpp makes a page of it.
 
 #include <fqt/core/fail.hpp>
+#include <fqt/train/labels.hpp>
 
 #include "run_lines.hpp"
 #include <algorithm>
@@ -217,7 +218,7 @@ inline void forget(run_log& log, const run_header& next) {
 inline void take(run_log& log, run_header&& next) {
     const auto [c, h, w] = next.image;
     expect(c >= 1 && h >= 1 && w >= 1 && std::int64_t{c} * h <= (1 << 24) / w, "an image of an impossible size");
-    expect(!next.classes.empty() && next.classes.size() <= 256, "class names that are not 1 to 256");
+    expect(!next.classes.empty() && next.classes.size() <= fqt::most_classes, "class names that are none or too many");
     expect(next.first_epoch >= 0 && next.steps_per_epoch >= 0 && next.steps_per_epoch <= std::int64_t{1} << 31,
            "a first epoch or steps per epoch out of range");
     expect(next.first_epoch == 0 || !log.runs.empty(), "a continuation of no run");

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cmath>
 #include <filesystem>
+#include <optional>
 
 namespace program {
 
@@ -169,10 +170,12 @@ outcome train(const settings& s, const fqt::train_and_test& data, const listener
         fqt::trainer trainer{net, optimizer, Optimizer::rates(s, steps), options};
         result.history = trainer.run(data.train, data.test, after_step, after_epoch);
     }
-    fqt::confusion_matrix confusion(data.test.classes);
-    const fqt::evaluation test = fqt::evaluate(net, data.test, s.batch, &confusion, s.threads);
-    result.result = {test.accuracy, test.loss, counts_of(confusion), detail::wrong_images(net, data.test, s.batch, 40),
-                     seconds_since(start)};
+    std::optional<fqt::confusion_matrix> confusion;
+    if (data.test.classes <= fqt::confusion_matrix::most_classes) confusion.emplace(data.test.classes);
+    const fqt::evaluation test = fqt::evaluate(net, data.test, s.batch, confusion ? &*confusion : nullptr, s.threads);
+    result.result = {
+        test.accuracy, test.loss, {}, detail::wrong_images(net, data.test, s.batch, 40), seconds_since(start)};
+    if (confusion) result.result.confusion = counts_of(*confusion);
     return result;
 }
 

@@ -124,6 +124,7 @@
 #include <fqt/train/generated_images.hpp>
 #include <fqt/train/held_out.hpp>
 #include <fqt/train/integer_sgd.hpp>
+#include <fqt/train/labels.hpp>
 #include <fqt/train/loss.hpp>
 #include <fqt/train/metrics.hpp>
 #include <fqt/train/mixup.hpp>

@@ -50,13 +50,13 @@ constexpr int samples = 4;
 /// Images and labels that differ from step to step.
 struct task {
     std::vector<float> images = std::vector<float>(samples * 36), gradient = std::vector<float>(samples * 3);
-    std::vector<std::uint8_t> labels = std::vector<std::uint8_t>(samples);
+    std::vector<fqt::class_label> labels = std::vector<fqt::class_label>(samples);
 
     explicit task(std::uint32_t step) {
         const fqt::random_stream random{7, step, 0};
         for (std::size_t i = 0; i < images.size(); ++i)
             images[i] = 2 * fqt::uniform32(random.block(0, static_cast<std::uint32_t>(i))[0]) - 1;
-        for (std::size_t n = 0; n < labels.size(); ++n) labels[n] = static_cast<std::uint8_t>((n + step) % 3);
+        for (std::size_t n = 0; n < labels.size(); ++n) labels[n] = static_cast<fqt::class_label>((n + step) % 3);
     }
 };
 

@@ -13,7 +13,7 @@
 
 using doctest::Approx;
 using doctest::Contains;
-using fqt_test::bytes, fqt_test::changed, fqt_test::folder;
+using fqt_test::bytes, fqt_test::changed, fqt_test::folder, fqt_test::labels_of;
 
 namespace {
 
@@ -48,8 +48,8 @@ TEST_CASE("CIFAR-10 is read from its six files, record by record, on the scale o
     const fqt::train_and_test sets = fqt::cifar10(place.path);
     CHECK(sets.train.image == fqt::shape{3, 32, 32});
     CHECK(sets.train.classes == 10);
-    CHECK(sets.train.labels == bytes{1, 1, 2, 3, 3, 5, 4, 7, 5, 9});
-    CHECK(sets.test.labels == bytes{7});
+    CHECK(sets.train.labels == labels_of{1, 1, 2, 3, 3, 5, 4, 7, 5, 9});
+    CHECK(sets.test.labels == labels_of{7});
     CHECK(sets.train.pixels_of(3)[0] == 21);
     CHECK(sets.train.pixels_of(3)[1023] == 21);
     CHECK(sets.train.pixels_of(3)[1024] == 50);
@@ -75,8 +75,8 @@ TEST_CASE("CIFAR-100 is read with its fine labels, from the subfolder that its a
     CHECK(fqt::has_cifar100(place.path + "/cifar-100-binary"));
     const fqt::train_and_test sets = fqt::cifar100(place.path);
     CHECK(sets.train.classes == 100);
-    CHECK(sets.train.labels == bytes{99, 0, 42});
-    CHECK(sets.test.labels == bytes{17});
+    CHECK(sets.train.labels == labels_of{99, 0, 42});
+    CHECK(sets.test.labels == labels_of{17});
     CHECK(sets.train.pixels_of(2)[0] == 3);
     CHECK(sets.train.class_names.empty());
 

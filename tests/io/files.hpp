@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What the tests of files share: a folder that vanishes, and IDX files made by hand.
 
+#include <fqt/train/labels.hpp>
+
 #include <doctest/doctest.h>
 
 #include <cstddef>
@@ -15,6 +17,7 @@
 namespace fqt_test {
 
 using bytes = std::vector<std::uint8_t>;
+using labels_of = std::vector<fqt::class_label>;
 
 /// A folder that vanishes with the test.
 struct folder {

@@ -8,7 +8,7 @@
 
 using doctest::Approx;
 using doctest::Contains;
-using fqt_test::bytes, fqt_test::changed, fqt_test::folder, fqt_test::idx;
+using fqt_test::bytes, fqt_test::changed, fqt_test::folder, fqt_test::labels_of, fqt_test::idx;
 
 TEST_CASE("an IDX file of images and one of labels make a data set") {
     const folder place;
@@ -18,7 +18,7 @@ TEST_CASE("an IDX file of images and one of labels make a data set") {
     const auto labels = fqt::read_idx(place.write("labels", idx({3}, 2)));
     const fqt::dataset data = fqt::idx_dataset(images, labels, 2);
     CHECK(data.image == fqt::shape{1, 2, 4});
-    CHECK(data.labels == bytes{0, 1, 0});
+    CHECK(data.labels == labels_of{0, 1, 0});
     CHECK(data.pixels_of(1)[3] == 11);
     CHECK(data.scale.mean[0] == Approx(11.5 / 255));
     const auto coloured = fqt::parse_idx(idx({3, 3, 2, 4}), "coloured");

@@ -11,7 +11,7 @@
 
 using doctest::Approx;
 using doctest::Contains;
-using fqt_test::bytes, fqt_test::changed, fqt_test::folder;
+using fqt_test::bytes, fqt_test::changed, fqt_test::folder, fqt_test::labels_of;
 
 namespace {
 
@@ -67,7 +67,7 @@ TEST_CASE("bytes and labels from .npy files of every version make a data set") {
         CHECK(pictures.extents == std::vector<int>{2, 2, 3});
         const fqt::dataset data = fqt::npy_dataset(pictures, labels({1, 0}), 2, {.class_names = {"a", "b"}});
         CHECK(data.image == fqt::shape{1, 2, 3});
-        CHECK(data.labels == bytes{1, 0});
+        CHECK(data.labels == labels_of{1, 0});
         CHECK(data.pixels == counted(12));
         CHECK(data.scale.mean[0] == Approx(5.5 / 255));
         CHECK(data.class_names[1] == "b");
@@ -103,7 +103,7 @@ TEST_CASE("floats become 256 levels of their range, channels first or last") {
 TEST_CASE("labels may be bytes or integers of 4 or 8 bytes, in a row or a column") {
     const auto reads = [](const std::string& descr, const std::string& extents, int size) {
         const auto file = fqt::parse_npy(npy(descr, extents, little_endian({0, 2, 255}, size)), "labels");
-        CHECK(fqt::npy_dataset(images("(3, 1, 2)", 6), file, 256).labels == bytes{0, 2, 255});
+        CHECK(fqt::npy_dataset(images("(3, 1, 2)", 6), file, 256).labels == labels_of{0, 2, 255});
     };
     reads("'|u1'", "(3,)", 1);
     reads("'<i4'", "(3,)", 4);
@@ -112,12 +112,13 @@ TEST_CASE("labels may be bytes or integers of 4 or 8 bytes, in a row or a column
     const auto refuses = [](const fqt::npy_array& file, int classes, const char* what) {
         CHECK_THROWS_WITH_AS(fqt::npy_dataset(images("(3, 1, 2)", 6), file, classes), Contains(what), fqt::error);
     };
+    CHECK(fqt::npy_dataset(images("(3, 1, 2)", 6), labels({0, 1, 299}), 300).labels == labels_of{0, 1, 299});
     refuses(labels({0, 1, 3}), 3, "label 2 of labels is 3, and there are 3 classes");
     refuses(labels({0, -1, 0}), 3, "label 1 of labels is -1");
-    refuses(labels({0, 1, 256}), 300, "label 2 of labels is 256");
+    refuses(labels({0, 1, 300}), 300, "label 2 of labels is 300");
+    refuses(labels({0, 1, 2}), 65537, "labels has 65537 classes");
     refuses(labels({std::int64_t{1} << 40, 1, 2}), 3, "label 0 of labels is 1099511627776");
     refuses(fqt::parse_npy(npy("'<i4'", "(3,)", little_endian({0, 1, -5}, 4)), "labels"), 3, "label 2 of labels is -5");
-    refuses(labels({0, 1, 2}), 300, "300 classes");
 }
 
 TEST_CASE(".npy files that do not belong together, or hold something else, are refused by name") {

@@ -27,7 +27,7 @@ bytes records(const fqt::dataset& data, int first, int last, std::size_t labels 
     bytes file;
     for (int n = first; n < last; ++n) {
         file.insert(file.end(), labels - 1, std::uint8_t{99});
-        file.push_back(data.labels[static_cast<std::size_t>(n)]);
+        file.push_back(static_cast<std::uint8_t>(data.labels[static_cast<std::size_t>(n)]));
         const auto pixels = data.pixels_of(n);
         file.insert(file.end(), pixels.begin(), pixels.end());
     }
@@ -62,6 +62,20 @@ TEST_CASE("records in files are the samples of a source, across files and with a
     CHECK(fine.sample(9, memory).label == all.data.labels[9]);
     const fqt::record_files moved = std::move(fine);
     CHECK(moved.sample(8, memory).label == all.data.labels[8]);
+}
+
+TEST_CASE("labels of more than 256 classes have two bytes, the lower one first") {
+    const fqt_test::folder place;
+    bytes file{77, 0x34, 0x12, 1, 2, 77, 0xff, 0x00, 3, 4};
+    const fqt::record_format format{.image = {1, 1, 2}, .classes = 0x1235, .label_bytes = 3, .label = 1};
+    const fqt::record_files wide({place.write("wide", file)}, format);
+    bytes memory(2);
+    CHECK(wide.sample(0, memory).label == 0x1234);
+    CHECK(memory == bytes{1, 2});
+    CHECK(wide.sample(1, memory).label == 0xff);
+    file[2] = 0x13;
+    const fqt::record_files wrong({place.write("wrong", file)}, format);
+    CHECK_THROWS_WITH_AS(wrong.sample(0, memory), Contains("record 0 of"), fqt::error);
 }
 
 TEST_CASE("training from files has the bits of training from memory") {
@@ -114,7 +128,9 @@ TEST_CASE("files of records that are missing, wrong or impossible are refused by
     refuses({all.paths[0], all.place.write("short", bytes(500))}, good,
             "short has 500 bytes, which is not a whole number of records of 289 (1 of labels, 2 x 12 x 12 pixels)");
     refuses(all.paths, {.image = {0, 12, 12}, .classes = 4}, "0 x 12 x 12");
-    refuses(all.paths, {.image = picture, .classes = 257}, "257 classes");
+    refuses(all.paths, {.image = picture, .classes = 65537}, "65537 classes");
+    refuses(all.paths, {.image = picture, .classes = 257},
+            "label 0 of a record is asked for, of 2 bytes for 257 classes");
     refuses(all.paths, {.image = picture, .classes = 4, .label_bytes = 17}, "17 bytes of labels");
     refuses(all.paths, {.image = picture, .classes = 4, .label_bytes = 2, .label = 2}, "label 2 of a record");
 

@@ -126,15 +126,25 @@ TEST_CASE("a temporary cannot be trained on, since backward() would read it") {
 
 TEST_CASE("the loss of xtensor labels is that of spans") {
     const xt::xtensor<float, 2> logits = {{1, 2, 3}, {0, -1, 0.5f}};
-    const xt::xtensor<std::uint8_t, 1> labels = {2, 0};
-    xt::xtensor<float, 2> gradient;
-    const fqt::loss_result loss = fqt::cross_entropy(logits, labels, gradient, {.label_smoothing = 0.1f});
+    const std::vector<fqt::class_label> labels = {2, 0};
     std::vector<float> expected(6);
-    const fqt::loss_result spans =
-        fqt::cross_entropy({logits.data(), 6}, {labels.data(), 2}, expected, {.label_smoothing = 0.1f});
-    CHECK(loss.value == spans.value);
-    CHECK(loss.correct == 1);
-    CHECK(same(gradient, expected));
+    const fqt::loss_result spans = fqt::cross_entropy({logits.data(), 6}, labels, expected, {.label_smoothing = 0.1f});
+    CHECK(spans.correct == 1);
+    const auto is_that_of_spans = [&]<class Integer>(Integer) {
+        const xt::xtensor<Integer, 1> numbers = {2, 0};
+        xt::xtensor<float, 2> gradient;
+        const fqt::loss_result loss = fqt::cross_entropy(logits, numbers, gradient, {.label_smoothing = 0.1f});
+        CHECK(loss.value == spans.value);
+        CHECK(same(gradient, expected));
+    };
+    is_that_of_spans(std::uint8_t{});
+    is_that_of_spans(fqt::class_label{});
+    is_that_of_spans(std::int64_t{});
+    xt::xtensor<float, 2> gradient;
+    for (const std::int64_t label : {std::int64_t{-1}, std::int64_t{65536}, std::int64_t{1} << 40})
+        CHECK_THROWS_WITH_AS(fqt::cross_entropy(logits, xt::xtensor<std::int64_t, 1>{0, label}, gradient),
+                             doctest::Contains(("label " + std::to_string(label) + " of sample 1").c_str()),
+                             fqt::error);
 }
 
 TEST_CASE("parameters are views in the order (k, r, s, c), and what is written there is what the network uses") {

@@ -83,6 +83,26 @@ TEST_CASE("a page is well-formed and needs nothing from elsewhere") {
     CHECK(page.size() < 400000);
 }
 
+TEST_CASE("of many classes a page has the mistakes that are made most often instead of a matrix") {
+    program::run_log log = made_log();
+    constexpr std::size_t classes = 300;
+    auto& counts = log.result->confusion;
+    counts.assign(classes, std::vector<std::int64_t>(classes));
+    log.runs.back().classes.clear();
+    for (std::size_t k = 0; k < classes; ++k) {
+        log.runs.back().classes.push_back("name" + std::to_string(k));
+        counts[k][k] = 60;
+        counts[k][(k + 1) % classes] = k % 2 ? 1 : 40;
+    }
+    counts[7][290] = 1234;
+    const std::string page = program::report_of(log);
+    CHECK(unbalanced(page) == "");
+    CHECK(has(page, "301 pairs of classes"));
+    CHECK(has(page, "<td>name7</td><td>name290</td><td>1,234</td><td>95.3&nbsp;%</td><td>4.6&nbsp;%</td><td>0</td>"));
+    CHECK(count(page, "<td>40</td>") == 39);
+    CHECK(!has(page, "class=\"confusion\""));
+}
+
 TEST_CASE("every text is escaped") {
     program::run_log log = made_log();
     const std::string evil = "<script>alert(\"&\")</script>";

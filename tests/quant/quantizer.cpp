@@ -253,9 +253,9 @@ TEST_CASE("a user's quantizer of fit, encode and decode alone trains a network")
     fqt::sgd optimizer(net, {.momentum = 0.9f});
     // Class 1 has a bright column.
     std::vector<float> images(samples * 36), gradient(samples * 2);
-    std::vector<std::uint8_t> labels(samples);
+    std::vector<fqt::class_label> labels(samples);
     for (int n = 0; n < samples; ++n) {
-        labels[static_cast<std::size_t>(n)] = static_cast<std::uint8_t>(n % 2);
+        labels[static_cast<std::size_t>(n)] = static_cast<fqt::class_label>(n % 2);
         for (int p = 0; p < 36; ++p)
             images[static_cast<std::size_t>(n * 36 + p)] =
                 0.02f * static_cast<float>((n * 7 + p * 5) % 11) + (n % 2 == 1 && p % 6 == n % 6 ? 1.0f : 0.0f);

@@ -29,14 +29,14 @@ public:
 template <class Network>
 struct batch {
     std::vector<float> images;
-    std::vector<std::uint8_t> labels;
+    std::vector<fqt::class_label> labels;
 
     explicit batch(int samples, std::uint32_t number) {
         const fqt::random_stream random{99, number, 0};
         const auto size = static_cast<std::uint32_t>(Network::input.size());
         for (std::uint32_t n = 0; n < static_cast<std::uint32_t>(samples); ++n) {
             labels.push_back(
-                static_cast<std::uint8_t>((n + number) % static_cast<std::uint32_t>(Network::output.size())));
+                static_cast<fqt::class_label>((n + number) % static_cast<std::uint32_t>(Network::output.size())));
             for (std::uint32_t i = 0; i < size; ++i) {
                 const float noise = fqt::uniform32(random.block(n, i)[0]) - 0.5f;
                 images.push_back(noise + (i / 5 % (labels.back() + 2u) == 0 ? 1.0f : 0.0f));

@@ -42,7 +42,7 @@ TEST_CASE("data sets whose parts do not fit together are refused") {
     refuses([](auto& d) { d.image.height = 0; }, "2 x 0 x 2");
     refuses([](auto& d) { d.image = {1 << 16, 1 << 16, 1}; }, "65536 x 65536 x 1");
     refuses([](auto& d) { d.classes = 0; }, "0 classes");
-    refuses([](auto& d) { d.classes = 257; }, "257 classes");
+    refuses([](auto& d) { d.classes = 65537; }, "65537 classes");
     refuses([](auto& d) { d.class_names.pop_back(); }, "2 class names");
     refuses([](auto& d) { d.scale = {{0.5f}, {0.5f}}; }, "1 means and 1 deviations for 2 channels");
     refuses([](auto& d) { d.scale = {{0.5f, 0.5f}, {}}; }, "2 means and 0 deviations");
@@ -96,13 +96,13 @@ TEST_CASE("taking and splitting keep classes, names and scale") {
     data.scale = fqt::measure_scale(data);
     const fqt::dataset two = data.take(2);
     two.check();
-    CHECK(two.labels == std::vector<std::uint8_t>{0, 2});
+    CHECK(two.labels == std::vector<fqt::class_label>{0, 2});
     CHECK(two.pixels.size() == 8);
     CHECK(two.class_names == data.class_names);
     CHECK(two.scale == data.scale);
     const auto [train, test] = fqt::split(data, 2);
     CHECK(train.labels == two.labels);
-    CHECK(test.labels == std::vector<std::uint8_t>{1});
+    CHECK(test.labels == std::vector<fqt::class_label>{1});
     CHECK(test.pixels == std::vector<std::uint8_t>{40, 50, 8, 9});
     CHECK(test.scale == data.scale);
     CHECK_THROWS_WITH_AS(data.take(0), Contains("0 samples cannot be taken"), fqt::error);
@@ -119,7 +119,7 @@ TEST_CASE("float images become 256 levels of their range") {
 }
 
 TEST_CASE("float images with NaN, infinity or values outside their range are refused by place") {
-    const std::vector<std::uint8_t> labels = {0, 1};
+    const std::vector<fqt::class_label> labels = {0, 1};
     const auto refuses = [&](float value, const char* what) {
         std::vector<float> images(2 * 2 * 2 * 3, 0.5f);
         images[12 + 6 + 3 + 2] = value; // sample 1, channel 1, y 1, x 2

@@ -16,7 +16,7 @@ fqt::dataset numbered(int samples) {
     fqt::dataset data{{1, 1, 1}, 3, {}, {}, {"a", "b", "c"}, {{0.25f}, {0.5f}}};
     for (int n = 0; n < samples; ++n) {
         data.pixels.push_back(static_cast<std::uint8_t>(n));
-        data.labels.push_back(static_cast<std::uint8_t>(n % 3));
+        data.labels.push_back(static_cast<fqt::class_label>(n % 3));
     }
     return data;
 }

@@ -14,7 +14,7 @@ using doctest::Contains;
 
 namespace {
 
-using bytes = std::vector<std::uint8_t>;
+using labels_of = std::vector<fqt::class_label>;
 using strings = std::vector<std::string>;
 
 std::string printed(const fqt::confusion_matrix& matrix, const strings& names) {
@@ -36,7 +36,7 @@ TEST_CASE("argmax takes the lowest of equal values") {
 
 TEST_CASE("accuracy and top-k count labels among the greatest logits") {
     const std::vector<float> logits = {3, 2, 1, 0, /**/ 0, 1, 2, 3, /**/ 1, 1, 1, 1};
-    const bytes labels = {0, 1, 1};
+    const labels_of labels = {0, 1, 1};
     CHECK(fqt::accuracy(logits, labels) == Approx(1.0 / 3));
     CHECK(fqt::top_k(logits, labels, 2) == Approx(2.0 / 3));
     CHECK(fqt::top_k(logits, labels, 3) == 1.0);
@@ -45,17 +45,17 @@ TEST_CASE("accuracy and top-k count labels among the greatest logits") {
 
 TEST_CASE("accuracy and top-k refuse bad input") {
     const std::vector<float> logits(8);
-    CHECK_THROWS_WITH_AS(fqt::accuracy(logits, bytes{}), Contains("no labels"), fqt::error);
-    CHECK_THROWS_WITH_AS(fqt::accuracy(logits, bytes{0, 0, 0}), Contains("8 logits cannot be split over 3"),
+    CHECK_THROWS_WITH_AS(fqt::accuracy(logits, labels_of{}), Contains("no labels"), fqt::error);
+    CHECK_THROWS_WITH_AS(fqt::accuracy(logits, labels_of{0, 0, 0}), Contains("8 logits cannot be split over 3"),
                          fqt::error);
-    CHECK_THROWS_WITH_AS(fqt::accuracy(logits, bytes{0, 4}), Contains("label 4 of sample 1"), fqt::error);
-    CHECK_THROWS_WITH_AS(fqt::top_k(logits, bytes{0, 0}, 0), Contains("best 0 classes"), fqt::error);
+    CHECK_THROWS_WITH_AS(fqt::accuracy(logits, labels_of{0, 4}), Contains("label 4 of sample 1"), fqt::error);
+    CHECK_THROWS_WITH_AS(fqt::top_k(logits, labels_of{0, 0}, 0), Contains("best 0 classes"), fqt::error);
 }
 
 TEST_CASE("a confusion matrix counts classes, recall and precision") {
     fqt::confusion_matrix matrix(3);
     CHECK(std::isnan(matrix.accuracy()));
-    matrix.add(std::vector<float>{5, 0, 0, /**/ 0, 5, 0, /**/ 5, 0, 0, /**/ 0, 5, 0}, bytes{0, 0, 0, 1});
+    matrix.add(std::vector<float>{5, 0, 0, /**/ 0, 5, 0, /**/ 5, 0, 0, /**/ 0, 5, 0}, labels_of{0, 0, 0, 1});
     CHECK(matrix.count(0, 0) == 2);
     CHECK(matrix.count(0, 1) == 1);
     CHECK(matrix.samples() == 4);
@@ -85,9 +85,11 @@ TEST_CASE("a confusion matrix prints as a table") {
 TEST_CASE("a confusion matrix refuses bad input") {
     fqt::confusion_matrix matrix(3);
     CHECK_THROWS_WITH_AS(fqt::confusion_matrix(0), Contains("0 classes"), fqt::error);
+    CHECK_THROWS_WITH_AS(fqt::confusion_matrix(4097), Contains("4097 classes; it takes 1 to 4096"), fqt::error);
     CHECK_THROWS_WITH_AS(matrix.add(3, 0), Contains("class 3, predicted as 0"), fqt::error);
     CHECK_THROWS_WITH_AS(matrix.add(0, -1), Contains("predicted as -1"), fqt::error);
-    CHECK_THROWS_WITH_AS(matrix.add(std::vector<float>(4), bytes{0}), Contains("logits have 4 classes"), fqt::error);
+    CHECK_THROWS_WITH_AS(matrix.add(std::vector<float>(4), labels_of{0}), Contains("logits have 4 classes"),
+                         fqt::error);
     const strings names = {"one"};
     CHECK_THROWS_WITH_AS(matrix.print(stderr, names), Contains("1 names"), fqt::error);
 }

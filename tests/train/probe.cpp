@@ -45,9 +45,9 @@ std::vector<float> images(std::uint32_t stream = 1) {
         v[i] = 2 * fqt::uniform32(fqt::random_stream{5, 0, stream}.block(0, i)[0]) - 0.7f;
     return v;
 }
-std::vector<std::uint8_t> labels() {
-    std::vector<std::uint8_t> v(samples);
-    for (std::size_t i = 0; i < v.size(); ++i) v[i] = static_cast<std::uint8_t>(i * 7 % 10);
+std::vector<fqt::class_label> labels() {
+    std::vector<fqt::class_label> v(samples);
+    for (std::size_t i = 0; i < v.size(); ++i) v[i] = static_cast<fqt::class_label>(i * 7 % 10);
     return v;
 }
 network made(float rectification = 0) {

@@ -106,7 +106,8 @@ inline idx_array read_idx(const std::string& path) { return parse_idx(read_file(
 /// A data set from an array of images and one of labels, with the scale measured from the images. Errors, each naming
 /// the file: labels where images belong or the reverse, images and labels that are not equally many, a label that is
 /// not below `classes`.
-inline dataset idx_dataset(idx_array images, idx_array labels, int classes, std::vector<std::string> class_names = {}) {
+inline dataset idx_dataset(idx_array images, const idx_array& labels, int classes,
+                           std::vector<std::string> class_names = {}) {
     const std::size_t dimensions = images.extents.size();
     if (dimensions == 1)
         fail("%s was given as images and has 1 dimension, like labels; are the two files in each other's place?",
@@ -128,7 +129,8 @@ inline dataset idx_dataset(idx_array images, idx_array labels, int classes, std:
                  n, labels.source.c_str(), int{labels.values[n]}, classes);
     const std::vector<int>& e = images.extents;
     const shape image = dimensions == 4 ? shape{e[1], e[2], e[3]} : shape{1, e[1], e[2]};
-    dataset data{image, classes, std::move(images.values), std::move(labels.values), std::move(class_names), {}};
+    dataset data{image, classes, std::move(images.values), {}, std::move(class_names), {}};
+    data.labels.assign(labels.values.begin(), labels.values.end());
     data.scale = measure_scale(data);
     return data;
 }

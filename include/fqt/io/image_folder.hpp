@@ -143,7 +143,7 @@ struct image_gatherer {
             unpack<jpeg_file>(file.get(), path, "JPEG");
         else
             fail("the file %s is neither PNG nor JPEG; convert it, or move it out of the class's folder", path.c_str());
-        data.labels.push_back(static_cast<std::uint8_t>(label));
+        data.labels.push_back(static_cast<class_label>(label));
     }
 
 private:
@@ -193,16 +193,16 @@ inline std::vector<std::filesystem::path> sorted_entries(const std::filesystem::
 /// A data set from a folder in which each folder is a class and holds its pictures, PNG or JPEG whatever their names
 /// end in. Classes are numbered, and pictures ordered, by the bytes of their names; the names of folders become class
 /// names. Files beside the folders, and names that begin with a dot, are not read. Carries the scale measured from it.
-/// Errors, each naming the file or folder: a folder that cannot be read; none or more than 256 in it; a class without
-/// pictures, or with a folder in it; a file that is neither PNG nor JPEG, or is damaged; pictures of two sizes.
+/// Errors, each naming the file or folder: a folder that cannot be read; none or more than most_classes in it; a class
+/// without pictures, or with a folder in it; a file that is neither PNG nor JPEG, or is damaged; pictures of two sizes.
 inline dataset image_folder(const std::string& folder, image_folder_options options = {}) {
     detail::image_gatherer gathered{.grey = options.grey};
     dataset& data = gathered.data;
     for (const auto& place : detail::sorted_entries(folder)) {
         if (!std::filesystem::is_directory(place)) continue;
-        if (data.class_names.size() == 256)
-            fail("the folder %s has more than 256 folders, and labels are bytes; give one with 1 to 256 classes",
-                 folder.c_str());
+        if (data.class_names.size() == most_classes)
+            fail("the folder %s has more than %d folders, each a class; give one with fewer", folder.c_str(),
+                 most_classes);
         const std::vector<std::filesystem::path> files = detail::sorted_entries(place);
         if (files.empty())
             fail("the folder %s has no pictures, and each folder in %s is a class; add some, or remove it",

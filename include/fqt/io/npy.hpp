@@ -221,14 +221,15 @@ inline dataset npy_dataset(npy_array images, const npy_array& labels, int classe
     const bool last = e.size() == 4 && options.channels_last.value_or(false);
     const shape image = e.size() == 3 ? shape{1, e[1], e[2]} : last ? shape{e[3], e[1], e[2]} : shape{e[1], e[2], e[3]};
     check_image(image);
-    std::vector<std::uint8_t> classes_of(labels.size());
+    check_classes(classes, label_file);
+    std::vector<class_label> classes_of(labels.size());
     for (std::size_t n = 0; n < classes_of.size(); ++n) {
         const std::int64_t label = detail::npy_integer(labels, n);
-        if (label < 0 || label >= classes || label > 255)
+        if (label < 0 || label >= classes)
             fail("label %zu of %s is %lld, and there are %d classes; labels must be 0 to %d, so give the right number "
                  "of classes, or the right file",
                  n, label_file, static_cast<long long>(label), classes, classes - 1);
-        classes_of[n] = static_cast<std::uint8_t>(label);
+        classes_of[n] = static_cast<class_label>(label);
     }
 
     dataset data;

@@ -30,9 +30,9 @@ namespace fqt {
 /// What a record is.
 struct record_format {
     shape image{};
-    int classes{};       ///< 1 to 256
+    int classes{};       ///< 1 to most_classes
     int label_bytes = 1; ///< before the pixels, 1 to 16
-    int label = 0;       ///< number of the byte that is used, below label_bytes
+    int label = 0;       ///< number of the byte that is used; above 256 classes the next one is its upper half
 };
 
 /// A source for batches, evaluate and the trainer:
@@ -50,13 +50,14 @@ public:
     record_files(const std::vector<std::string>& paths, record_format format)
         : image(format.image), classes(format.classes), format_(format) {
         check_image(image);
-        if (classes < 1 || classes > 256)
-            fail("the records have %d classes; labels are bytes, so it takes 1 to 256", classes);
+        check_classes(classes, "a record");
         if (format.label_bytes < 1 || format.label_bytes > most_label_bytes)
             fail("the records have %d bytes of labels; it takes 1 to %d", format.label_bytes, most_label_bytes);
-        if (format.label < 0 || format.label >= format.label_bytes)
-            fail("label %d of a record is asked for, and it has %d; ask for 0 to %d", format.label, format.label_bytes,
-                 format.label_bytes - 1);
+        if (format.label < 0 || format.label > format.label_bytes - label_size())
+            fail("label %d of a record is asked for, of %d %s for %d classes, and it has %d; ask for 0 to %d, or give "
+                 "label_bytes as they are",
+                 format.label, label_size(), label_size() == 1 ? "byte" : "bytes", classes, format.label_bytes,
+                 format.label_bytes - label_size());
         if (paths.empty()) fail("no files of records are given; give at least one");
         for (const std::string& path : paths) add(path);
     }
@@ -75,12 +76,13 @@ public:
         const int number = n - (file == files_.begin() ? 0 : std::prev(file)->end);
         std::array<std::uint8_t, most_label_bytes> labels{};
         read(*file, number, labels, memory);
-        const std::uint8_t label = labels[static_cast<std::size_t>(format_.label)];
+        int label = 0;
+        for (int i = label_size(); i-- > 0;) label = label << 8 | labels[static_cast<std::size_t>(format_.label + i)];
         if (label >= classes)
             fail("record %d of %s has label %d, and there are %d classes; "
                  "give the right number of classes, or the right file",
-                 number, file->path.c_str(), int{label}, classes);
-        return {memory, label};
+                 number, file->path.c_str(), label, classes);
+        return {memory, static_cast<class_label>(label)};
     }
 
 private:
@@ -107,6 +109,7 @@ private:
         }
     };
 
+    int label_size() const { return classes > 256 ? 2 : 1; }
     std::int64_t record_bytes() const { return std::int64_t{format_.label_bytes} + image.size(); }
 
     void add(const std::string& path) {

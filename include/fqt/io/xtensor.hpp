@@ -7,6 +7,7 @@
 #include <fqt/core/fail.hpp>
 #include <fqt/layers/layer.hpp>
 #include <fqt/layers/observer.hpp>
+#include <fqt/train/labels.hpp>
 #include <fqt/train/loss.hpp>
 
 #if __has_include(<xtensor/xtensor.hpp>)
@@ -30,6 +31,7 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <vector>
 
 namespace fqt {
 
@@ -57,13 +59,29 @@ std::string text_of_extents(const E& e) {
     return text + ")";
 }
 
+/// Labels of any type of integers.
+template <class E>
+std::vector<class_label> labels_from(const E& labels) {
+    static_assert(std::integral<typename E::value_type>,
+                  "fqt: labels are the numbers of classes, so an xtensor of "
+                  "them holds integers; convert it by xt::cast<int>(...)");
+    std::vector<class_label> result;
+    for (const auto label : labels) {
+        if (static_cast<unsigned long long>(label) >= most_classes) // below 0, too
+            fail("label %lld of sample %zu is no class; labels are 0 to %d", static_cast<long long>(label),
+                 result.size(), most_classes - 1);
+        result.push_back(static_cast<class_label>(label));
+    }
+    return result;
+}
+
 /// The numbers of e in row-major order, as they lie.
 template <class Value, class E>
 std::span<const Value> contiguous(const E& e, const char* what) {
     static_assert(
         std::same_as<std::remove_cv_t<typename E::value_type>, Value>,
         "fqt: an xtensor has another type of numbers than fqt takes: float for images, logits, parameters and "
-        "gradients, std::uint8_t for labels; convert it by xt::cast<float>(...)");
+        "gradients; convert it by xt::cast<float>(...)");
     std::size_t size = 1;
     for (std::size_t d = e.dimension(); d-- > 0;) {
         const auto extent = static_cast<std::size_t>(e.shape(d));
@@ -147,8 +165,9 @@ xt::xtensor<float, 2> predict(Network& network, const E& images) {
     return detail::logits_from<Network>(network.predict(values, static_cast<int>(images.shape(0))));
 }
 
-/// Softmax cross-entropy (train/loss.hpp) of logits (sample, class) for labels (sample), std::uint8_t. Makes `gradient`
-/// (sample, class) the gradient of the mean loss. Errors: other shapes, and those of the other cross_entropy.
+/// Softmax cross-entropy (train/loss.hpp) of logits (sample, class) for labels (sample), of any type of integers. Makes
+/// `gradient` (sample, class) the gradient of the mean loss. Errors: other shapes, and those of the other
+/// cross_entropy.
 template <xtensor_container Logits, xtensor_container Labels>
 loss_result cross_entropy(const Logits& logits, const Labels& labels, xt::xtensor<float, 2>& gradient,
                           cross_entropy_options options = {}) {
@@ -156,7 +175,7 @@ loss_result cross_entropy(const Logits& logits, const Labels& labels, xt::xtenso
         fail("logits of shape %s and labels of shape %s do not belong together; give (sample, class) and (sample)",
              detail::text_of_extents(logits).c_str(), detail::text_of_extents(labels).c_str());
     const auto values = detail::contiguous<float>(logits, "logits");
-    const auto classes = detail::contiguous<std::uint8_t>(labels, "labels");
+    const std::vector<class_label> classes = detail::labels_from(labels);
     gradient.resize(std::array<std::size_t, 2>{static_cast<std::size_t>(logits.shape(0)),
                                                static_cast<std::size_t>(logits.shape(1))});
     return cross_entropy(values, classes, std::span<float>(gradient.data(), gradient.size()), options);

@@ -44,7 +44,7 @@ struct batch_options {
 /// One batch. The spans are valid until the next call of next() or start().
 struct batch {
     std::span<const float> images;         ///< samples x (channel, y, x), scaled
-    std::span<const std::uint8_t> labels;  ///< one a sample
+    std::span<const class_label> labels;   ///< one a sample
     std::span<const std::uint32_t> origin; ///< number in the data set, one a sample
     int samples{};
     float share = 1; ///< of sample n in picture n; the rest is of sample samples - 1 - n. 1: no mixup
@@ -140,7 +140,7 @@ private:
     static constexpr int none = -1;
     struct slot {
         std::vector<float> images;
-        std::vector<std::uint8_t> labels;
+        std::vector<class_label> labels;
         float share = 1;
     };
 

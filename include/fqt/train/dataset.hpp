@@ -5,6 +5,7 @@
 
 #include <fqt/core/fail.hpp>
 #include <fqt/core/shape.hpp>
+#include <fqt/train/labels.hpp>
 #include <fqt/train/source.hpp>
 
 #include <cmath>
@@ -21,9 +22,9 @@ namespace fqt {
 /// Labelled pictures. The members may be filled in any order; check() says whether they fit together.
 struct dataset {
     shape image{};                        ///< of one picture
-    int classes{};                        ///< 1 to 256
+    int classes{};                        ///< 1 to most_classes
     std::vector<std::uint8_t> pixels;     ///< (sample, channel, y, x)
-    std::vector<std::uint8_t> labels;     ///< one a sample, each below `classes`
+    std::vector<class_label> labels;      ///< one a sample, each below `classes`
     std::vector<std::string> class_names; ///< one a class, or none
     pixel_scale scale;
 
@@ -44,8 +45,7 @@ struct dataset {
     /// Refuses an empty set, counts that disagree, labels that are no class, and a scale that is not usable.
     void check() const {
         check_image(image);
-        if (classes < 1 || classes > 256)
-            fail("the data set has %d classes; labels are bytes, so it takes 1 to 256", classes);
+        check_classes(classes, "the data set");
         if (labels.empty()) fail("the data set is empty; give at least one sample");
         if (labels.size() > static_cast<std::size_t>(std::numeric_limits<int>::max()))
             fail("the data set has %zu samples; it takes at most 2^31 - 1", labels.size());
@@ -105,7 +105,7 @@ struct float_range {
 /// the measured scale. Errors: NaN, infinity or a value outside the range, named by sample, channel, y and x; an empty
 /// range; counts that disagree; labels that are no class.
 inline dataset dataset_from_floats(shape image, int classes, std::span<const float> images,
-                                   std::vector<std::uint8_t> labels, float_range range = {}) {
+                                   std::vector<class_label> labels, float_range range = {}) {
     check_image(image);
     if (!std::isfinite(range.low) || !std::isfinite(range.high) || !(range.low < range.high))
         fail("the range of float pixels is [%g, %g]; both ends must be finite and the first below the second",

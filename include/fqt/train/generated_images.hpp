@@ -39,11 +39,11 @@ inline void wave(int half_periods, float shift, std::vector<float>& side) {
 } // namespace detail
 
 /// `count` pictures of `classes` classes, in turn: sample i is of class i % classes. Carries the scale measured from
-/// it. Errors: fewer than 2 or more than 256 classes; a side shorter than 2 ceil(sqrt(classes)) pixels, which cannot
-/// show that many waves; a count below 1.
+/// it. Errors: fewer than 2 or more than most_classes classes; a side shorter than 2 ceil(sqrt(classes)) pixels, which
+/// cannot show that many waves; a count below 1.
 inline dataset generated_images(int classes, shape image, int count, fqt::seed seed) {
-    if (classes < 2 || classes > 256)
-        fail("generated images of %d classes are not possible; ask for 2 to 256", classes);
+    if (classes < 2 || classes > most_classes)
+        fail("generated images of %d classes are not possible; ask for 2 to %d", classes, most_classes);
     if (count < 1) fail("%d generated images are asked for; ask for at least 1", count);
     check_image(image);
     int waves = 1;
@@ -95,7 +95,7 @@ inline dataset generated_images(int classes, shape image, int count, fqt::seed s
                     static_cast<std::uint8_t>(std::rint(std::clamp(value, 0.0f, 255.0f)));
             }
         }
-        data.labels[static_cast<std::size_t>(n)] = static_cast<std::uint8_t>(label);
+        data.labels[static_cast<std::size_t>(n)] = static_cast<class_label>(label);
     }
     data.scale = measure_scale(data);
     return data;

@@ -6,6 +6,7 @@
 #include <fqt/core/fail.hpp>
 #include <fqt/core/floating_point.hpp>
 #include <fqt/core/math.hpp>
+#include <fqt/train/labels.hpp>
 #include <fqt/train/metrics.hpp>
 
 #include <cmath>
@@ -40,7 +41,7 @@ inline std::int64_t first_not_finite(std::span<const float> values) {
 /// (softmax - target) / samples in `gradient` (samples x classes, or empty: no gradient is written).
 /// Errors: sizes that disagree, a label that is no class, logits with NaN or infinity, smoothing outside [0, 1), share
 /// outside [0, 1].
-inline loss_result cross_entropy(std::span<const float> logits, std::span<const std::uint8_t> labels,
+inline loss_result cross_entropy(std::span<const float> logits, std::span<const class_label> labels,
                                  std::span<float> gradient, cross_entropy_options options = {}) {
     const auto classes = static_cast<std::size_t>(classes_of(logits, labels.size()));
     if (!gradient.empty() && gradient.size() != logits.size())

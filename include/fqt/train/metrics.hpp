@@ -4,6 +4,7 @@
 // taken for which. Everything is a count, so nothing depends on an order of summation.
 
 #include <fqt/core/fail.hpp>
+#include <fqt/train/labels.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -36,7 +37,7 @@ inline int classes_of(std::span<const float> logits, std::size_t samples) {
 
 /// Share of samples, 0 to 1, whose label is among the k greatest logits. logits: samples x classes; labels: one a
 /// sample. Of equal logits the lower class counts as the greater. Errors: sizes that disagree, k < 1.
-inline double top_k(std::span<const float> logits, std::span<const std::uint8_t> labels, int k) {
+inline double top_k(std::span<const float> logits, std::span<const class_label> labels, int k) {
     if (k < 1) fail("top_k is asked for the best %d classes; k must be at least 1", k);
     const auto classes = static_cast<std::size_t>(classes_of(logits, labels.size()));
     std::size_t right = 0;
@@ -53,15 +54,18 @@ inline double top_k(std::span<const float> logits, std::span<const std::uint8_t>
 }
 
 /// Share of samples, 0 to 1, whose greatest logit is that of the label.
-inline double accuracy(std::span<const float> logits, std::span<const std::uint8_t> labels) {
+inline double accuracy(std::span<const float> logits, std::span<const class_label> labels) {
     return top_k(logits, labels, 1);
 }
 
-/// Counts of (true class, predicted class). One to 256 classes.
+/// Counts of (true class, predicted class). One to `most_classes` of them, for which it holds 128 MiB.
 class confusion_matrix {
 public:
+    static constexpr int most_classes = 4096;
+
     explicit confusion_matrix(int classes) : classes_(classes) {
-        if (classes < 1 || classes > 256) fail("the confusion matrix has %d classes; it takes 1 to 256", classes);
+        if (classes < 1 || classes > most_classes)
+            fail("the confusion matrix has %d classes; it takes 1 to %d", classes, most_classes);
         counts_.resize(static_cast<std::size_t>(classes) * static_cast<std::size_t>(classes));
     }
 
@@ -71,7 +75,7 @@ public:
     void add(int label, int predicted) { ++counts_[at(label, predicted)]; }
 
     /// Counts a batch: logits are samples x classes, the prediction is the greatest of each row.
-    void add(std::span<const float> logits, std::span<const std::uint8_t> labels) {
+    void add(std::span<const float> logits, std::span<const class_label> labels) {
         const int given = classes_of(logits, labels.size());
         if (given != classes_)
             fail("the logits have %d classes and the confusion matrix %d; make it with as many", given, classes_);

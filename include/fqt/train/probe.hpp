@@ -11,6 +11,7 @@
 #include <fqt/core/fail.hpp>
 #include <fqt/network/network.hpp>
 #include <fqt/quant/float_gradients.hpp>
+#include <fqt/train/labels.hpp>
 #include <fqt/train/loss.hpp>
 #include <fqt/train/noise.hpp>
 #include <fqt/train/noise_meter.hpp>
@@ -152,7 +153,7 @@ public:
 
     /// Measures on images (sample, channel, row, column) with one label each and the cross-entropy of training. Errors:
     /// those of cross_entropy and forward, a batch larger than the probe's, fewer than 1 draw.
-    noise_report measure(std::span<const float> images, std::span<const std::uint8_t> labels,
+    noise_report measure(std::span<const float> images, std::span<const class_label> labels,
                          noise_options options = {}) {
         return measure(
             images, static_cast<int>(labels.size()),

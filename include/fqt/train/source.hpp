@@ -6,6 +6,7 @@
 #include <fqt/core/fail.hpp>
 #include <fqt/core/floating_point.hpp>
 #include <fqt/core/shape.hpp>
+#include <fqt/train/labels.hpp>
 
 #include <algorithm>
 #include <array>
@@ -66,7 +67,7 @@ inline void check_image(shape image) {
 /// One sample of a source.
 struct labelled_pixels {
     std::span<const std::uint8_t> pixels; ///< (channel, y, x)
-    std::uint8_t label{};                 ///< below the source's `classes`
+    class_label label{};                  ///< below the source's `classes`
 };
 
 /// Labelled pictures of one shape. `sample(n, memory)`, 0 <= n < size(), gives a sample whose pixels lie in the source,
