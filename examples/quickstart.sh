@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
 # Trains a small ResNet on 60,000 real images with 8-bit weights and activations and 4-bit gradients in integer
-# arithmetic, then compares gradient formats. Minutes on two cores.
+# arithmetic, then compares gradient formats. Minutes on two cores, half an hour on two old ones without AVX-512.
 #
 #   examples/quickstart.sh [--quick]
 #
