@@ -95,7 +95,7 @@ inline fqt::train_and_test load_data(const settings& s, int channels) {
     return sets;
 }
 
-/// "50000 images, 8d1e52cf96a40b73": their number, and a hash (FNV-1a) of pixels and labels.
+/// "50000 images, 8d1e52cf96a40b73": their number, and a hash (FNV-1a, number by number) of pixels and labels.
 inline std::string fingerprint(const fqt::dataset& data) {
     std::uint64_t hash = 0xcbf29ce484222325u;
     const auto add = [&](const auto& numbers) {

@@ -341,7 +341,7 @@ private:
 
     const std::string& name(int label) const { return run_.classes[static_cast<std::size_t>(label)]; }
 
-    using counts_type = std::vector<std::vector<std::int64_t>>;
+    using counts_type = decltype(result_line::confusion);
 
     void confusion() {
         if (!log_.result || log_.result->confusion.empty()) return;

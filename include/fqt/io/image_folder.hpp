@@ -200,9 +200,7 @@ inline dataset image_folder(const std::string& folder, image_folder_options opti
     dataset& data = gathered.data;
     for (const auto& place : detail::sorted_entries(folder)) {
         if (!std::filesystem::is_directory(place)) continue;
-        if (data.class_names.size() == most_classes)
-            fail("the folder %s has more than %d folders, each a class; give one with fewer", folder.c_str(),
-                 most_classes);
+        check_classes(static_cast<int>(data.class_names.size()) + 1, folder.c_str());
         const std::vector<std::filesystem::path> files = detail::sorted_entries(place);
         if (files.empty())
             fail("the folder %s has no pictures, and each folder in %s is a class; add some, or remove it",

@@ -50,7 +50,7 @@ public:
     record_files(const std::vector<std::string>& paths, record_format format)
         : image(format.image), classes(format.classes), format_(format) {
         check_image(image);
-        check_classes(classes, "a record");
+        check_classes(classes, "the set of records");
         if (format.label_bytes < 1 || format.label_bytes > most_label_bytes)
             fail("the records have %d bytes of labels; it takes 1 to %d", format.label_bytes, most_label_bytes);
         if (format.label < 0 || format.label > format.label_bytes - label_size())
