@@ -16,7 +16,7 @@ needed=(g++ meson ninja-build pkg-config cmake python3 libxsimd-dev doctest-dev 
 wanted=(libxtensor-dev libcli11-dev nlohmann-json3-dev qemu-user dataset-fashion-mnist
         libpng-dev libjpeg62-turbo-dev)
 for word in "$@"; do
-    if [ "$word" = --long ]; then wanted+=(clang-19 libomp-19-dev clang-format-14 dieharder chromium); fi
+    if [ "$word" = --long ]; then wanted+=(clang-19 clang-format-14 dieharder chromium); fi
     if [ "$word" = --help ] || [ "$word" = -h ]; then sed -n '3,11s/^# \?//p' "$0"; exit 0; fi
 done
 

@@ -9,8 +9,9 @@
 
 #include "report.hpp"
 #include <algorithm>
+#include <barrier>
 #include <cstring>
-#include <omp.h>
+#include <thread>
 #include <vector>
 
 namespace benchmark {
@@ -19,14 +20,17 @@ namespace benchmark {
 template <class Work>
 double timed_on(int threads, Work&& work) {
     double start = 0;
-#pragma omp parallel num_threads(threads)
+    std::barrier all_are_here(threads, [&]() noexcept { start = milliseconds(); });
     {
-#pragma omp barrier
-#pragma omp master
-        start = milliseconds();
-#pragma omp barrier
-        work(omp_get_thread_num());
-    }
+        std::vector<std::jthread> others;
+        for (int thread = 1; thread < threads; ++thread)
+            others.emplace_back([&, thread] {
+                all_are_here.arrive_and_wait();
+                work(thread);
+            });
+        all_are_here.arrive_and_wait();
+        work(0);
+    } // waits for the others
     return milliseconds() - start;
 }
 

@@ -33,7 +33,7 @@ def run(bench):
     bench.start("compile", "a program that trains ResNet-20, -O2, one compiler process")
     bench.run("least_trainer")  # which must learn
     with tempfile.TemporaryDirectory() as folder:
-        compiler = [*shlex.split(bench.compiler), "-O2", "-march=native", "-fopenmp", "-o", f"{folder}/object.o", "-c"]
+        compiler = [*shlex.split(bench.compiler), "-O2", "-march=native", "-o", f"{folder}/object.o", "-c"]
         commands = {"fqt w8a8g4": [*compiler, "-std=c++20", f"-I{INCLUDE}", str(PROGRAMS / "least_trainer.cpp")]}
         peer = "dlib"
         if bench.has("peer_dlib"):

@@ -250,7 +250,7 @@ def train(run, arguments):
     folder = arguments.runs / hashlib.sha256(name.encode()).hexdigest()[:16]
     words = command(run, arguments.program, data_of(run, arguments), arguments.file) + ["--run", str(folder)]
     words += ["--resume"] * (folder / "checkpoint.fqt").exists()
-    done = subprocess.run(words, text=True, capture_output=True, env={"OMP_NUM_THREADS": "1"})
+    done = subprocess.run(words, text=True, capture_output=True)
     if done.returncode != 0 and "lower the learning rate" not in done.stderr:
         sys.exit(f"{' '.join(words)}\n{done.stderr}")
     shutil.rmtree(folder, ignore_errors=True)

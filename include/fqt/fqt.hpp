@@ -16,6 +16,7 @@
 #include <fqt/core/path.hpp>
 #include <fqt/core/random.hpp>
 #include <fqt/core/shape.hpp>
+#include <fqt/core/team.hpp>
 #include <fqt/io/checkpoint.hpp>
 #include <fqt/io/cifar.hpp>
 #include <fqt/io/idx.hpp>

@@ -15,8 +15,8 @@ import subprocess
 import sys
 import tempfile
 
-# Flags of which build systems have their own, without fqt.
-HARMLESS = re.compile(r"-(std=.*|[gcoI].*|O\d|l\w+|isystem|M[DFQT]|pipe|fdiagnostics-color.*|fPI[CE]"
+# Flags of which build systems have their own, without fqt, and that of threads.
+HARMLESS = re.compile(r"-(std=.*|[gcoI].*|O\d|l\w+|isystem|M[DFQT]|pipe|pthread|fdiagnostics-color.*|fPI[CE]"
                       r"|D_FILE_OFFSET_BITS=64|D_GLIBCXX_ASSERTIONS=1)$")
 
 

@@ -7,6 +7,7 @@
 #include <cfenv>
 #include <chrono>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace {
@@ -55,7 +56,6 @@ TEST_CASE("more threads than the most that are used do every item once") {
     CHECK(visits(1000, fqt::most_threads + 100).count == std::vector<int>(1000, 1));
 }
 
-#if defined(_OPENMP)
 TEST_CASE("the items of a thread that is held up are done by another") {
     constexpr int items = 40;
     std::atomic<int> done = 0;
@@ -68,7 +68,6 @@ TEST_CASE("the items of a thread that is held up are done by another") {
     });
     CHECK(done_before_first == items - 1);
 }
-#endif
 
 TEST_CASE("two loops in one: each item of both comes exactly once") {
     for (const int threads : {1, 2, 3}) {
@@ -116,13 +115,21 @@ TEST_CASE("threads that would start under a changed rounding mode do not, and so
     CHECK_NOTHROW(fqt::parallel_for(threads, threads, [](int, int) {}));
 }
 
-#if defined(_OPENMP)
-TEST_CASE("a changed rounding mode in one of the workers alone is refused") {
-#pragma omp parallel num_threads(2)
-    if (omp_get_thread_num() == 1) std::fesetround(FE_UPWARD);
-    CHECK_THROWS_AS(fqt::parallel_for(2, 2, [](int, int) {}), fqt::error);
-#pragma omp parallel num_threads(2)
-    std::fesetround(FE_TONEAREST);
+TEST_CASE("a changed rounding mode in a thread that comes is refused") {
+    const auto on_helper = [](int mode) {
+        for (std::atomic<bool> done = false; !done;)
+            fqt::team::run(2, [&](int thread) {
+                if (thread == 0) return std::this_thread::sleep_for(std::chrono::milliseconds(1));
+                std::fesetround(mode);
+                done = true;
+            });
+    };
+    const auto loops = [] { // many, since it may come too late to one, which then has not used it
+        for (int i = 0; i < 1000; ++i)
+            fqt::parallel_for(2, 2, [](int, int) { std::this_thread::sleep_for(std::chrono::milliseconds(1)); });
+    };
+    on_helper(FE_UPWARD);
+    CHECK_THROWS_AS(loops(), fqt::error);
+    on_helper(FE_TONEAREST);
     CHECK_NOTHROW(fqt::parallel_for(2, 2, [](int, int) {}));
 }
-#endif

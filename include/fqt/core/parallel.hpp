@@ -1,7 +1,7 @@
 #pragma once
 // SPDX-License-Identifier: BSD-3-Clause
-// The only place that knows teams of threads: loops over independent items. Nothing may depend on which thread does
-// which item, and where sums cross items each item writes its own partial sum, added in order afterwards.
+// Loops over independent items. Nothing may depend on which thread does which item, and where sums cross items each
+// item writes its own partial sum, added in order afterwards.
 //
 // Every thread has a run of consecutive items, the same in every loop of a step, so that what it wrote is still in its
 // cache; a thread that has done its own takes what is left of the others'.
@@ -9,23 +9,24 @@
 #include <fqt/core/fail.hpp>
 #include <fqt/core/floating_point.hpp>
 #include <fqt/core/function_ref.hpp>
+#include <fqt/core/team.hpp>
 
 #include <algorithm>
 #include <array>
 #include <atomic>
-#if defined(_OPENMP)
-#include <omp.h>
+#if defined(__linux__)
+#include <sched.h>
 #endif
 
 namespace fqt {
 
-/// Threads that this program may use: OpenMP's, or 1 without it.
+/// Processors that this thread may run on, as `taskset` and the like leave it, >= 1.
 inline int hardware_threads() {
-#if defined(_OPENMP)
-    return omp_get_max_threads();
-#else
-    return 1;
+#if defined(__linux__)
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
 #endif
+    return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
 /// Loops use no more threads than this, however many they are given.
@@ -66,29 +67,28 @@ private:
 } // namespace detail
 
 /// Calls large(item, thread) for 0 <= item < large_items and small(item, thread) for 0 <= item < small_items, in any
-/// order, on `threads` threads, 0 <= thread < threads.
-/// Refuses a thread whose rounding mode or flush-to-zero would change results.
+/// order, on up to `threads` threads, 0 <= thread < threads: this one, as number 0, and those that come in time.
+/// Throws what an item threw, the first of them; others may still come. Refuses a thread whose rounding mode or
+/// flush-to-zero would change results.
 inline void parallel_for(int large_items, loop_body large, int small_items, loop_body small, int threads) {
-    // Before threads start: those that start now would inherit what the caller has changed, and keep it for good.
+    // Before threads start: they would inherit what this one has changed, and keep it for good.
     if (!floating_point_is_default()) refuse_floating_point();
-#if defined(_OPENMP)
     threads = std::min(threads, most_threads);
     if (threads > 1 && large_items + small_items > 1) {
-        bool sound = true;
+        std::atomic<bool> sound = true;
         detail::shared_items first(large_items, threads), second(small_items, threads);
-#pragma omp parallel num_threads(threads) reduction(&& : sound)
-        {
-            sound = floating_point_is_default();
-            if (sound) {
-                first.work(omp_get_thread_num(), large);
-                second.work(omp_get_thread_num(), small);
+        const auto work = [&](int thread) {
+            if (!floating_point_is_default()) {
+                sound = false;
+                return;
             }
-        }
+            first.work(thread, large);
+            second.work(thread, small);
+        };
+        team::run(threads, work);
         if (!sound) refuse_floating_point();
         return;
     }
-#endif
-    static_cast<void>(threads);
     for (int item = 0; item < large_items; ++item) large(item, 0);
     for (int item = 0; item < small_items; ++item) small(item, 0);
 }

@@ -25,7 +25,7 @@ namespace fqt {
 /// What of a network is chosen at run time.
 struct network_options {
     int batch = 128;         ///< the largest number of samples of one pass, >= 1
-    int threads = 0;         ///< 0: as many as OpenMP offers; without OpenMP always 1
+    int threads = 0;         ///< 0: as many as hardware_threads()
     float rectification = 0; ///< weight of the rectifiers' loss, >= 0
     /// Of batch_norm<any_rectifier>, which the network must have, such as rule_of<gain_crest<>>; null: none.
     rectifier_rule rectifier = nullptr;

@@ -35,7 +35,7 @@ struct batch_options {
     augmentation augment{};
     float mixup = 0; ///< alpha > 0: each batch is mixed with itself in reverse (mixup.hpp)
     fqt::seed seed{};
-    int threads = 0; ///< 0: as many as OpenMP offers
+    int threads = 0; ///< 0: as many as hardware_threads()
     /// Prepare each batch of an epoch but the first on one thread of its own, while the caller uses the one before. The
     /// batches are the same; they take twice the memory.
     bool ahead = false;

@@ -54,7 +54,7 @@ struct trainer_options {
     std::function<float(std::int64_t)> rectification{};
     fqt::seed seed{};        ///< of order and augmentation
     int evaluate_every = 1;  ///< test after so many epochs, and after the last; 0: never
-    int threads = 0;         ///< that copy pictures; 0: as many as OpenMP offers
+    int threads = 0;         ///< that copy pictures; 0: as many as hardware_threads()
     bool ahead = true;       ///< copy the next batch's pictures on a thread of its own during a step
     std::FILE* log = stderr; ///< bar or plain lines; null: silence
 };
