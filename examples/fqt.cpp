@@ -207,7 +207,7 @@ void list() {
 }
 
 void train(const program::entry& e, const settings& s, const results_options& results, const std::string& command) {
-    const fqt::train_and_test data = program::load_data(s, e.input.channels);
+    const fqt::train_and_test data = program::load_data(s, e.input);
     if (data.train.image != e.input || data.train.classes != e.classes)
         fqt::fail("the network '%s' takes images of %d x %d x %d in %d classes, and %s has %d x %d x %d in %d; choose "
                   "another of `fqt list`",

@@ -1,7 +1,7 @@
 #pragma once
 // SPDX-License-Identifier: BSD-3-Clause
-// Everything but the adaptors to xtensor (fqt/io/xtensor.hpp) and folders of PNG and JPEG files
-// (fqt/io/image_folder.hpp).
+// Everything but the adaptors to xtensor (fqt/io/xtensor.hpp) and PNG and JPEG files (fqt/io/picture_file.hpp,
+// fqt/io/image_folder.hpp).
 
 #include <fqt/core/background.hpp>
 #include <fqt/core/diagnostic.hpp>
@@ -22,6 +22,7 @@
 #include <fqt/io/idx.hpp>
 #include <fqt/io/npy.hpp>
 #include <fqt/io/record_files.hpp>
+#include <fqt/io/scale_picture.hpp>
 #include <fqt/kernels/correlate.hpp>
 #include <fqt/kernels/depthwise.hpp>
 #include <fqt/kernels/depthwise_weight_gradient.hpp>

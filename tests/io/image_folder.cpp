@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <fqt/io/idx.hpp>
 #include <fqt/io/image_folder.hpp>
+#include <fqt/train/batches.hpp>
 
 #include <doctest/doctest.h>
 
 #include "files.hpp"
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -165,7 +167,59 @@ TEST_CASE("pictures of two sizes are refused with both files and sizes") {
     place.png("a/1.png", 2, 3, six);
     place.png("b/2.png", 3, 2, six);
     place.refuses("a/1.png is a picture of 2 x 3 and ");
-    place.refuses("b/2.png one of 3 x 2 (height, width); all must be of one size");
+    place.refuses("b/2.png one of 3 x 2 (height, width); all must be of one size, so give image_folder_options::size");
+}
+
+TEST_CASE("pictures of all sizes become one size where it is given") {
+    const classes place;
+    place.make("a");
+    place.make("b");
+    place.png("a/1.png", 2, 3, six); // its first two columns
+    place.png("b/2.png", 1, 1, {7, 8, 9});
+    place.jpeg("b/3.jpg", 8, 8, plain(200, 100, 50));
+    const fqt::dataset data = fqt::image_folder(place.path, {.size = {1, 1}});
+    CHECK(data.image == fqt::shape{3, 1, 1});
+    CHECK(data.size() == 3);
+    const auto first = data.pixels_of(0);
+    CHECK(bytes(first.begin(), first.end()) == bytes{7, 8, 9}); // of 1 4 10 13 and so on, halves up
+    CHECK(data.pixels_of(1)[2] == 9);
+    CHECK(std::abs(data.pixels_of(2)[0] - 200) <= 2);
+    CHECK(fqt::image_folder(place.path, {.grey = true, .size = {4, 6}}).image == fqt::shape{1, 4, 6});
+    CHECK_THROWS_WITH_AS(fqt::image_folder(place.path, {.size = {4, 0}}),
+                         Contains("an image of 3 x 4 x 0 (channels, height, width) is not possible"), fqt::error);
+}
+
+TEST_CASE("pictures that stay in their files are the same ones, batch by batch") {
+    const classes place;
+    place.make("a");
+    place.make("b");
+    for (int i = 0; i < 5; ++i) {
+        const std::string name = (i % 2 == 0 ? "a/" : "b/") + std::to_string(i) + ".png";
+        place.png(name, 2 + i, 3, bytes(static_cast<std::size_t>(9 * (2 + i)), static_cast<std::uint8_t>(40 * i)));
+    }
+    fqt::image_files files(place.path, {.size = {2, 2}});
+    const fqt::dataset data = fqt::image_folder(place.path, {.size = {2, 2}});
+    CHECK(files.size() == 5);
+    CHECK(files.classes == 2);
+    CHECK(files.class_names == data.class_names);
+    CHECK(fqt::measure_scale(files) == data.scale);
+    files.scale = data.scale;
+    fqt::batches of_files(files, {.size = 2, .threads = 2, .ahead = true}), of_data(data, {.size = 2});
+    for (int n = 0; n < 3; ++n) {
+        const auto one = of_files.next(), other = of_data.next();
+        REQUIRE(one);
+        REQUIRE(other);
+        CHECK(std::ranges::equal(one->images, other->images));
+        CHECK(std::ranges::equal(one->labels, other->labels));
+    }
+    CHECK(!of_files.next());
+    std::filesystem::remove(place.path + "/b/3.png"); // while it is in use
+    of_files.start(1);
+    CHECK_THROWS_WITH_AS(
+        [&] {
+            while (of_files.next()) {}
+        }(),
+        Contains("b/3.png cannot be opened"), fqt::error);
 }
 
 TEST_CASE("files that are no pictures, or damaged ones, are refused by name") {

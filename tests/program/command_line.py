@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Runs the program as its users do: trains, is interrupted, resumes, reports, and is misused.
 
-Usage: command_line.py <fqt, with lenet5 in w8a8g4>
+Usage: command_line.py <fqt, with lenet5 in w8a8g4> pictures|"no pictures"  (whether fqt reads PNG and JPEG)
 """
 import gzip
 import json
@@ -14,6 +14,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import zlib
 
 PROGRAM = str(pathlib.Path(sys.argv[1]).resolve())
 TRAIN = ["train", "--data", "generated-grey", "--network", "lenet5", "--train-images", "600", "--rate", "0.05",
@@ -179,6 +180,30 @@ pathlib.Path("cifar/data_batch_2.bin").write_bytes(b"")
 refuses(["cifar", "data_batch_1.bin"], "train", "--data", "cifar", "--network", "lenet5")
 os.makedirs("pictures/train")
 refuses(["pictures/"], "train", "--data", "pictures", "--network", "lenet5")
+
+
+def write_png(path, height, width, grey):
+    """A picture of one grey level."""
+    def chunk(kind, content):
+        body = kind + content
+        return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
+
+    rows = (b"\0" + bytes([grey]) * width) * height
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    pathlib.Path(path).write_bytes(
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+        + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+
+
+# Pictures of other sizes than the network's input.
+for name, images in (("train", 64), ("test", 20)):
+    for n in range(images):
+        write_png(f"pictures/{name}/class{n % 10}/{n}.png", 20 + n, 90 - n, n % 10 * 25)
+if sys.argv[2] == "pictures":
+    photos = run("train", "--data", "pictures", "--network", "lenet5", "--epochs", "1", "--quiet", "--batch", "32",
+                 "--run", "photos")
+    expect(photos.returncode == 0, f"pictures of all sizes are read: {photos.stderr}")
+    expect(lines_of("photos/log.jsonl")[0]["classes"] == [f"class{n}" for n in range(10)], "folders are classes")
 refuses(["no network is called 'lenet'", "'lenet5'"], "train", "--data", "generated", "--network", "lenet")
 refuses(["scheme called 'w8a8g3'", "'w8a8g4'"], *TRAIN, "--scheme", "w8a8g3")
 refuses(["'gain_cest'", "'gain_crest'"], *TRAIN, "--rectifier", "gain_cest")
