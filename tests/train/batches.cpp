@@ -5,10 +5,13 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <array>
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <map>
 #include <numeric>
+#include <span>
 #include <thread>
 #include <vector>
 
@@ -160,6 +163,45 @@ TEST_CASE("a batch prepared ahead stays as it is while the next one is prepared"
         const std::vector<float> before(batch->images.begin(), batch->images.end());
         std::this_thread::sleep_for(std::chrono::milliseconds(2));
         CHECK(before == std::vector<float>(batch->images.begin(), batch->images.end()));
+    }
+}
+
+namespace {
+
+/// A source of four pictures that wait for each other two by two. They lie in it, or are written when they are asked
+/// for.
+struct meeting {
+    bool fetches{};
+    fqt::shape image{1, 1, 1};
+    int classes = 1;
+    fqt::pixel_scale scale{};
+    mutable std::atomic<int> here = 0, met = 0; ///< of the last two
+    std::array<std::uint8_t, 1> own{};
+
+    int size() const { return 4; }
+    void check() const {}
+    fqt::labelled_pixels sample(int, std::span<std::uint8_t> memory) const {
+        const auto patience = fetches ? std::chrono::seconds(20) : std::chrono::milliseconds(20);
+        const auto start = std::chrono::steady_clock::now();
+        const int pair = (++here + 1) / 2;
+        while (here < 2 * pair && std::chrono::steady_clock::now() - start < patience) std::this_thread::yield();
+        met += pair == 2 && here == 4 && std::chrono::steady_clock::now() - start < patience;
+        memory[0] = 0;
+        return {fetches ? std::span<const std::uint8_t>(memory) : std::span<const std::uint8_t>(own), 0};
+    }
+};
+
+} // namespace
+
+TEST_CASE("pictures that have to be fetched are fetched ahead by several threads, others copied by one") {
+    for (const bool fetches : {true, false}) {
+        CAPTURE(fetches);
+        meeting source{.fetches = fetches};
+        fqt::batches over(source, {.size = 2, .threads = 2, .ahead = true});
+        CHECK(over.next());
+        CHECK(over.next());
+        CHECK(!over.next());
+        CHECK(source.met == (fetches ? 2 : 1)); // the first of two waits in vain for one that comes after it
     }
 }
 

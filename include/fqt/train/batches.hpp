@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
@@ -36,8 +37,9 @@ struct batch_options {
     float mixup = 0; ///< alpha > 0: each batch is mixed with itself in reverse (mixup.hpp)
     fqt::seed seed{};
     int threads = 0; ///< 0: as many as hardware_threads()
-    /// Prepare each batch of an epoch but the first on one thread of its own, while the caller uses the one before. The
-    /// batches are the same; they take twice the memory.
+    /// Prepare each batch of an epoch but the first while the caller uses the one before: on a thread of its own, or,
+    /// if the source has to fetch or unpack its pictures, on `threads` of them. The batches are the same; they take
+    /// twice the memory.
     bool ahead = false;
 };
 
@@ -146,7 +148,8 @@ private:
 
     void begin_thread() {
         try {
-            ahead_ = std::make_unique<background>([this](int number) { prepare(number, 1); });
+            ahead_ = std::make_unique<background>(
+                [this](int number) { prepare(number, source_fetches_ ? options_.threads : 1); });
         } catch (const std::system_error&) {
             // No thread to be had: batches are prepared when they are asked for.
         }
@@ -175,8 +178,8 @@ private:
                 std::span(from.labels).first(origin.size()), origin, static_cast<int>(origin.size()), from.share};
     }
 
-    /// Fills the slot of a batch of this epoch. Throws what the first of its samples threw that could not be had; no
-    /// exception may leave a team of threads.
+    /// Fills the slot of a batch of this epoch. Throws what the first of its samples threw that could not be had,
+    /// whichever a thread met first.
     void prepare(int number, int threads) {
         slot& to = slot_of(number);
         const auto origin = origin_of(number);
@@ -206,6 +209,7 @@ private:
         const auto size = static_cast<std::size_t>(data_.image().size());
         const auto memory = std::span(memory_).subspan(static_cast<std::size_t>(thread) * size, size);
         const auto [pixels, label] = data_.sample(static_cast<int>(sample), memory);
+        if (pixels.data() == memory.data()) source_fetches_.store(true, std::memory_order_relaxed);
         const auto result = std::span(to.images).subspan(place_in_batch * size, size);
         const augmentation& augment = options_.augment;
         place(pixels, data_.image(), table_, augment.draw(options_.seed, epoch_, sample), result);
@@ -222,7 +226,8 @@ private:
     std::vector<std::uint32_t> order_;
     std::vector<std::uint8_t> memory_; ///< of one picture for each thread
     std::array<slot, 2> slots_;
-    std::unique_ptr<background> ahead_; ///< last, so that it ends before what it uses
+    std::atomic<bool> source_fetches_ = false; ///< pictures do not lie in its memory: to have them is work
+    std::unique_ptr<background> ahead_;        ///< last, so that it ends before what it uses
 };
 
 } // namespace fqt

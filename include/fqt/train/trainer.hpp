@@ -55,7 +55,7 @@ struct trainer_options {
     fqt::seed seed{};        ///< of order and augmentation
     int evaluate_every = 1;  ///< test after so many epochs, and after the last; 0: never
     int threads = 0;         ///< that copy pictures; 0: as many as hardware_threads()
-    bool ahead = true;       ///< copy the next batch's pictures on a thread of its own during a step
+    bool ahead = true;       ///< prepare the next batch during a step (batches.hpp)
     std::FILE* log = stderr; ///< bar or plain lines; null: silence
 };
 
