@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <cstdint>
 #if defined(__linux__)
 #include <sched.h>
 #endif
@@ -47,17 +48,18 @@ public:
     void work(int thread, loop_body body) {
         for (int i = 0; i < team_; ++i) {
             const int owner = (thread + i) % team_;
-            std::atomic<int>& next = counter_of(owner);
-            for (int item; (item = next.fetch_add(1, std::memory_order_relaxed)) < first_of(owner + 1);)
-                body(item, thread);
+            std::atomic<std::int64_t>& next = counter_of(owner);
+            for (std::int64_t item; (item = next.fetch_add(1, std::memory_order_relaxed)) < first_of(owner + 1);)
+                body(static_cast<int>(item), thread);
         }
     }
 
 private:
-    struct alignas(64) counter { // alone on its cache line
-        std::atomic<int> next;
+    /// Alone on its cache line. It grows beyond the last item.
+    struct alignas(64) counter {
+        std::atomic<std::int64_t> next;
     };
-    std::atomic<int>& counter_of(int thread) { return counters_[static_cast<std::size_t>(thread)].next; }
+    std::atomic<std::int64_t>& counter_of(int thread) { return counters_[static_cast<std::size_t>(thread)].next; }
     int first_of(int thread) const { return static_cast<int>(static_cast<long long>(items_) * thread / team_); }
 
     int items_, team_;
@@ -74,7 +76,7 @@ inline void parallel_for(int large_items, loop_body large, int small_items, loop
     // Before threads start: they would inherit what this one has changed, and keep it for good.
     if (!floating_point_is_default()) refuse_floating_point();
     threads = std::min(threads, most_threads);
-    if (threads > 1 && large_items + small_items > 1) {
+    if (threads > 1 && std::int64_t{large_items} + small_items > 1) {
         std::atomic<bool> sound = true;
         detail::shared_items first(large_items, threads), second(small_items, threads);
         const auto work = [&](int thread) {

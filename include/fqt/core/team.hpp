@@ -41,13 +41,18 @@ private:
     public:
         int number() const { return number_.load(std::memory_order_acquire); }
 
-        /// Lets the threads come; an empty body sends them home.
+        /// Lets the threads come.
         void begin(int threads, loop_of_thread body) {
             threads_ = threads;
             body_ = body;
+            ++open_;
             guests_.store(0, std::memory_order_release);
-            number_.fetch_add(1, std::memory_order_release);
+            number_.fetch_add(1);
             number_.notify_all();
+        }
+        /// Sends the threads home, but where the program ends from within a loop.
+        void dismiss() {
+            if (guests_.load(std::memory_order_acquire) == closed) begin(0, {});
         }
         void call(int thread) {
 #if defined(__cpp_exceptions)
@@ -70,15 +75,16 @@ private:
             if (thrown_) std::rethrow_exception(std::exchange(thrown_, nullptr));
         }
 
-        /// The life of a thread that has seen the loops up to `seen`.
+        /// The life of a thread that has seen the loops up to number `seen`.
         void join_all(int thread, int seen) {
-            for (;;) {
+            for (unsigned done = 0;;) {
                 if (!comes_soon([&] { return number() != seen; })) number_.wait(seen);
                 seen = number();
                 if (!enter()) continue; // too late
-                seen = number();        // what it has entered may be a later one
                 if (!body_) return;
-                if (thread < threads_) call(thread);
+                // What is open may have another number than was seen: begin() opens before it counts.
+                if (open_ != done && thread < threads_) call(thread);
+                done = open_;
                 leave();
             }
         }
@@ -91,13 +97,14 @@ private:
             return false;
         }
         void leave() {
-            if (guests_.fetch_sub(1, std::memory_order_acq_rel) == closed + 1) guests_.notify_one();
+            if (guests_.fetch_sub(1) == closed + 1) guests_.notify_one();
         }
 
         static constexpr int closed = std::numeric_limits<int>::min();
-        alignas(64) std::atomic<int> number_ = 0;
+        alignas(64) std::atomic<int> number_ = 0;      ///< of the last loop that has begun
         alignas(64) std::atomic<int> guests_ = closed; ///< threads in the loop; `closed` is added when none may come
         // Written while no guest is there.
+        unsigned open_ = 0; ///< number of the loop
         int threads_ = 0;
         loop_of_thread body_;
         std::atomic_flag caught_;
@@ -107,7 +114,7 @@ private:
     team() = default;
     ~team() {
         is_alone() = true;
-        loops_->begin(0, {});
+        loops_->dismiss();
     }
 
     void share(int threads, loop_of_thread body) {
