@@ -5,6 +5,7 @@
 // (-lpng -ljpeg).
 
 #include <fqt/core/fail.hpp>
+#include <fqt/core/parallel.hpp>
 #include <fqt/core/shape.hpp>
 #include <fqt/io/picture_file.hpp>
 #include <fqt/io/scale_picture.hpp>
@@ -127,8 +128,8 @@ private:
     std::vector<class_label> labels_;
 };
 
-/// The same pictures as a data set in memory, with the scale measured from it. Errors: those of image_files and of its
-/// sample().
+/// The same pictures as a data set in memory, unpacked by all threads, with the scale measured from it. Errors: those
+/// of image_files and of its sample().
 inline dataset image_folder(const std::string& folder, image_folder_options options = {}) {
     const image_files files(folder, options);
     dataset data;
@@ -137,8 +138,11 @@ inline dataset image_folder(const std::string& folder, image_folder_options opti
     data.class_names = files.class_names;
     const auto size = static_cast<std::size_t>(files.image.size()), count = static_cast<std::size_t>(files.size());
     data.pixels.resize(size * count);
-    for (std::size_t n = 0; n < count; ++n)
-        data.labels.push_back(files.sample(static_cast<int>(n), std::span(data.pixels).subspan(n * size, size)).label);
+    data.labels.resize(count);
+    parallel_for(files.size(), hardware_threads(), [&](int number, int) {
+        const auto n = static_cast<std::size_t>(number);
+        data.labels[n] = files.sample(number, std::span(data.pixels).subspan(n * size, size)).label;
+    });
     data.scale = measure_scale(data);
     return data;
 }

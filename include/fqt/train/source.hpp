@@ -5,6 +5,7 @@
 
 #include <fqt/core/fail.hpp>
 #include <fqt/core/floating_point.hpp>
+#include <fqt/core/parallel.hpp>
 #include <fqt/core/shape.hpp>
 #include <fqt/train/labels.hpp>
 
@@ -115,21 +116,32 @@ private:
 inline constexpr float least_deviation = 1.0f / 255.0f;
 
 /// Mean and standard deviation of each channel over all samples, in units of the full range 255; the deviation is at
-/// least `least_deviation`. From exact counts of each pixel value, so the order of samples changes nothing.
+/// least `least_deviation`. From exact counts of each pixel value, on all threads: the order of samples changes
+/// nothing.
 inline pixel_scale measure_scale(source_view data) {
     data.check();
     const auto channels = static_cast<std::size_t>(data.image().channels);
     const auto plane = static_cast<std::size_t>(data.image().pixels());
-    std::vector<std::array<std::int64_t, 256>> counts(channels);
-    std::vector<std::uint8_t> memory(static_cast<std::size_t>(data.image().size()));
-    for (int n = 0; n < data.size(); ++n) {
+    struct per_thread {
+        std::vector<std::array<std::int64_t, 256>> counts;
+        std::vector<std::uint8_t> memory;
+    };
+    const int threads = std::min(hardware_threads(), most_threads);
+    std::vector<per_thread> parts(static_cast<std::size_t>(threads),
+                                  {std::vector<std::array<std::int64_t, 256>>(channels),
+                                   std::vector<std::uint8_t>(static_cast<std::size_t>(data.image().size()))});
+    parallel_for(data.size(), threads, [&](int n, int thread) {
+        auto& [counts, memory] = parts[static_cast<std::size_t>(thread)];
         const auto pixels = data.sample(n, memory).pixels;
         for (std::size_t c = 0; c < channels; ++c)
             for (const std::uint8_t value : pixels.subspan(c * plane, plane)) ++counts[c][value];
-    }
+    });
     pixel_scale scale;
     const double total = static_cast<double>(data.size()) * static_cast<double>(plane);
-    for (const auto& count : counts) {
+    for (std::size_t c = 0; c < channels; ++c) {
+        std::array<std::int64_t, 256> count{};
+        for (const per_thread& part : parts)
+            for (std::size_t v = 0; v < 256; ++v) count[v] += part.counts[c][v];
         double sum = 0, squares = 0;
         for (std::size_t v = 0; v < 256; ++v) sum += product(static_cast<double>(v), static_cast<double>(count[v]));
         const double mean = sum / total;
