@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <limits>
+#include <poll.h>
 #include <pty.h>
 #include <string>
 #include <thread>
@@ -275,9 +276,15 @@ TEST_CASE("on a terminal a bar is drawn over, and each epoch leaves one line") {
                 std::this_thread::sleep_for(std::chrono::milliseconds(120)); // drawn at most so often
         });
     std::fflush(terminal);
-    std::string text(8192, 0);
-    const auto count = read(master, text.data(), text.size());
-    text.resize(static_cast<std::size_t>(std::max<std::ptrdiff_t>(count, 0)));
+    // What is written to a terminal comes out of it in parts, in its own time.
+    std::string text;
+    pollfd output{master, POLLIN, 0};
+    while (std::ranges::count(text, '\n') < 2 && poll(&output, 1, 5000) > 0) {
+        char part[4096];
+        const auto count = read(master, part, sizeof part);
+        if (count <= 0) break;
+        text.append(part, static_cast<std::size_t>(count));
+    }
     std::fclose(terminal);
     close(master);
     CHECK(text.starts_with("\r1/2 ["));
