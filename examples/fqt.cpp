@@ -210,7 +210,7 @@ void train(const program::entry& e, const settings& s, const results_options& re
     const fqt::train_and_test data = program::load_data(s, e.input);
     if (data.train.image != e.input || data.train.classes != e.classes)
         fqt::fail("the network '%s' takes images of %d x %d x %d in %d classes, and %s has %d x %d x %d in %d; choose "
-                  "another of `fqt list`",
+                  "another of `fqt list`, or, for pictures in folders of as many classes, add --scale-pictures",
                   e.network, e.input.channels, e.input.height, e.input.width, e.classes, s.data.c_str(),
                   data.train.image.channels, data.train.image.height, data.train.image.width, data.train.classes);
     program::run_header header = header_of(s, e, data, command);
@@ -338,6 +338,7 @@ void add_options(CLI::App& app, settings& s) {
         ->check(one_of(program::words_of(program::weight_laws())));
     app.add_option("--last-gamma", s.last_gamma, "gamma of each residual block's end at first; 0: identities")
         ->check(from(0, 1000));
+    app.add_flag("--scale-pictures", s.scale_pictures, "scale the middle of PNG and JPEG files to the network's input");
     app.add_option("--held-out", s.held_out, "test on so many training images, kept out of training")->check(from(0));
     app.add_option("--train-images", s.train_images, "train on the first so many; 0: all")->check(from(0));
     app.add_option("--seed", s.seed)->check(whole_number());

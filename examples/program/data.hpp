@@ -30,8 +30,9 @@ inline fqt::train_and_test generated(fqt::shape image) {
 }
 
 #if __has_include(<png.h>) && __has_include(<jpeglib.h>)
-inline fqt::train_and_test read_pictures(const std::string& folder, fqt::shape input) {
-    const fqt::image_folder_options options{.grey = input.channels == 1, .size = {input.height, input.width}};
+inline fqt::train_and_test read_pictures(const std::string& folder, const settings& s, fqt::shape input) {
+    fqt::image_folder_options options{.grey = input.channels == 1, .threads = s.threads};
+    if (s.scale_pictures) options.size = {input.height, input.width};
     fqt::train_and_test sets{fqt::image_folder(folder + "/train", options),
                              fqt::image_folder(folder + "/test", options)};
     if (sets.train.class_names != sets.test.class_names)
@@ -43,7 +44,7 @@ inline fqt::train_and_test read_pictures(const std::string& folder, fqt::shape i
 #endif
 
 /// What the folder's files are is known by any of their names, so that a reader can say which of them is missing.
-inline fqt::train_and_test read_folder(const std::string& folder, fqt::shape input) {
+inline fqt::train_and_test read_folder(const std::string& folder, const settings& s, fqt::shape input) {
     const auto has = [&](std::initializer_list<const char*> files) {
         return std::ranges::any_of(files, [&](const char* file) {
             std::error_code ignored;
@@ -61,9 +62,9 @@ inline fqt::train_and_test read_folder(const std::string& folder, fqt::shape inp
         return sets;
     }
 #if __has_include(<png.h>) && __has_include(<jpeglib.h>)
-    if (has({"train", "test"})) return read_pictures(folder, input);
+    if (has({"train", "test"})) return read_pictures(folder, s, input);
 #else
-    static_cast<void>(input);
+    static_cast<void>(s), static_cast<void>(input);
 #endif
     fqt::fail("--data %s holds no data set that is known: give a folder with the binary files of CIFAR-10 "
               "(data_batch_1.bin, ...) or CIFAR-100 (train.bin), with the four IDX files of MNIST or Fashion-MNIST, or "
@@ -75,7 +76,7 @@ inline fqt::train_and_test read_folder(const std::string& folder, fqt::shape inp
 } // namespace detail
 
 /// Training and test set of a run; with held_out, images of the training set stand for the test set. Pictures in
-/// folders are scaled to a network's `input`.
+/// folders are read for a network's `input`.
 /// Errors: a folder that does not exist or whose files are of no known kind, and all that their readers refuse.
 inline fqt::train_and_test load_data(const settings& s, fqt::shape input) {
     fqt::train_and_test sets = [&] {
@@ -87,7 +88,7 @@ inline fqt::train_and_test load_data(const settings& s, fqt::shape input) {
             fqt::fail("there is no folder %s; --data takes a folder with a data set, or a word, of which the nearest "
                       "are %s",
                       s.data.c_str(), nearest(s.data, data_words).c_str());
-        return detail::read_folder(s.data, input);
+        return detail::read_folder(s.data, s, input);
     }();
     // The seed of the split is not the run's, so that runs are compared on the same images.
     if (s.held_out > 0) sets = fqt::held_out(sets.train, s.held_out, fqt::seed{0x5EED});

@@ -29,6 +29,7 @@ struct settings {
     float mixup = 0;                       ///< alpha of mixed pairs of images; 0: none
     int pad = -1;                          ///< of random crops; -1: 4 for colour pictures, 0 for grey ones
     bool flip = false, no_flip = false;    ///< neither: flip colour pictures
+    bool scale_pictures = false;           ///< of folders, to the network's input
     int cutout = 0;                        ///< side of the square that is hidden in each picture
     std::string initialise = "he-uniform"; ///< a name of weight_laws()
     float last_gamma = 1;                  ///< of the last batch normalization of each residual block, at the beginning

@@ -85,7 +85,13 @@ TEST_CASE("no items are no calls, whatever the number of threads") {
         for (const int threads : {0, 1, 2}) fqt::parallel_for(items, threads, [](int, int) { FAIL("a call"); });
 }
 
-TEST_CASE("there is at least one hardware thread") { CHECK(fqt::hardware_threads() >= 1); }
+TEST_CASE("there is at least one hardware thread, and 0 asks for all") {
+    CHECK(fqt::hardware_threads() >= 1);
+    CHECK(fqt::threads_of(0) == fqt::hardware_threads());
+    CHECK(fqt::threads_of(3) == 3);
+    CHECK_THROWS_WITH_AS(fqt::threads_of(-1),
+                         "fqt: -1 threads are asked for; options.threads must be 1 or more, or 0 for all", fqt::error);
+}
 
 TEST_CASE("a changed rounding mode is refused in words before any item comes, on any number of threads") {
     for (const int threads : {1, 2}) {

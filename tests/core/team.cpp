@@ -13,7 +13,9 @@
 #if defined(__linux__)
 #include <filesystem>
 #include <iterator>
+#include <pthread.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 #endif
 
@@ -71,16 +73,22 @@ TEST_CASE("threads come to a loop that lasts, to the next and to one after a pau
     }
 }
 
-TEST_CASE("what threads have written is there after the loop") {
-    std::array<int, 4> written{}; // not atomic
-    int sum = 0;
-    for (int loop = 0; loop < 20'000; ++loop) {
-        std::array<int, 4> before = written;
-        fqt::team::run(4, [&](int thread) { ++written[static_cast<std::size_t>(thread)]; });
-        for (std::size_t t = 0; t < 4; ++t) sum += written[t] - before[t];
+TEST_CASE("a loop waits for those who have come, and what they have written is there") {
+    int written = 0; // not atomic
+    for (int loop = 1; loop <= 50; ++loop) {
+        std::atomic<bool> came = false;
+        fqt::team::run(2, [&](int thread) {
+            if (thread == 0) {
+                comes_true([&] { return came.load(); });
+            } else {
+                came = true;
+                std::this_thread::sleep_for(1ms);
+                written = loop;
+            }
+        });
+        REQUIRE(came);
+        REQUIRE(written == loop);
     }
-    CHECK(written[0] == 20'000);
-    CHECK(sum == written[0] + written[1] + written[2] + written[3]);
 }
 
 TEST_CASE("a loop within a loop has its thread alone") {
@@ -134,6 +142,33 @@ TEST_CASE("what a thread throws comes out of the loop once all are done, and loo
 }
 
 #if defined(__linux__)
+TEST_CASE("threads that loops have no use for sleep") {
+    constexpr int threads = 5;
+    std::array<clockid_t, threads> clocks{};
+    std::atomic<int> here = 0;
+    fqt::team::run(threads, [&](int thread) {
+        pthread_getcpuclockid(pthread_self(), &clocks[static_cast<std::size_t>(thread)]);
+        ++here;
+        comes_true([&] { return here == threads; });
+    });
+    REQUIRE(here == threads);
+    const auto used = [&] { // by the threads from number 2 on
+        double seconds = 0;
+        for (std::size_t t = 2; t < threads; ++t) {
+            timespec time{};
+            clock_gettime(clocks[t], &time);
+            seconds += static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+        }
+        return seconds;
+    };
+    std::this_thread::sleep_for(20ms);
+    const double before = used();
+    const auto start = std::chrono::steady_clock::now();
+    while (std::chrono::steady_clock::now() - start < 200ms) fqt::team::run(2, [](int) {});
+    CHECK(used() - before < 0.02);
+    CHECK(all_come(threads));
+}
+
 TEST_CASE("a loop does not wait for threads that do not come: a forked process has none") {
     CHECK(all_come(2));
     const pid_t child = fork();
@@ -159,7 +194,8 @@ TEST_CASE("the threads of a team end with the thread that they help") {
     bool met = false;
     std::ptrdiff_t meanwhile = 0;
     std::thread([&] {
-        met = all_come(4);
+        met = all_come(4) && all_come(2);
+        std::this_thread::sleep_for(20ms); // two of them have no use now
         meanwhile = threads_now();
     }).join();
     CHECK(met);

@@ -167,7 +167,8 @@ TEST_CASE("pictures of two sizes are refused with both files and sizes") {
     place.png("a/1.png", 2, 3, six);
     place.png("b/2.png", 3, 2, six);
     place.refuses("a/1.png is a picture of 2 x 3 and ");
-    place.refuses("b/2.png one of 3 x 2 (height, width); all must be of one size, so give image_folder_options::size");
+    place.refuses("b/2.png one of 3 x 2 (height, width); all must be of one size, or be scaled to one "
+                  "(image_folder_options::size");
 }
 
 TEST_CASE("pictures of all sizes become one size where it is given") {

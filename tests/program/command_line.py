@@ -200,8 +200,9 @@ for name, images in (("train", 64), ("test", 20)):
     for n in range(images):
         write_png(f"pictures/{name}/class{n % 10}/{n}.png", 20 + n, 90 - n, n % 10 * 25)
 if sys.argv[2] == "pictures":
-    photos = run("train", "--data", "pictures", "--network", "lenet5", "--epochs", "1", "--quiet", "--batch", "32",
-                 "--run", "photos")
+    PHOTOS = ["train", "--data", "pictures", "--network", "lenet5", "--epochs", "1", "--quiet", "--batch", "32"]
+    refuses(["must be of one size", "--scale-pictures"], *PHOTOS)
+    photos = run(*PHOTOS, "--scale-pictures", "--run", "photos")
     expect(photos.returncode == 0, f"pictures of all sizes are read: {photos.stderr}")
     expect(lines_of("photos/log.jsonl")[0]["classes"] == [f"class{n}" for n in range(10)], "folders are classes")
 refuses(["no network is called 'lenet'", "'lenet5'"], "train", "--data", "generated", "--network", "lenet")

@@ -30,6 +30,12 @@ inline int hardware_threads() {
     return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
+/// The threads that an option asks for: 0 stands for all. Refuses a number below 0.
+inline int threads_of(int option) {
+    if (option < 0) fail("%d threads are asked for; options.threads must be 1 or more, or 0 for all", option);
+    return option == 0 ? hardware_threads() : option;
+}
+
 /// Loops use no more threads than this, however many they are given.
 inline constexpr int most_threads = 256;
 

@@ -1,8 +1,8 @@
 #pragma once
 // SPDX-License-Identifier: BSD-3-Clause
-// Threads that share a loop with the thread that calls it. A loop does not wait for a thread that has not begun: where
-// another program holds a core, that costs the core's share and no more. (OpenMP's loops wait for each of their
-// threads, some milliseconds for one that is not running.) Use it through parallel.hpp.
+// Threads that share a loop with the thread that calls it. A loop does not wait for a thread that has not begun, whose
+// core another program may hold. (OpenMP's loops wait for each of their threads, some milliseconds for one that is not
+// running.) Use it through parallel.hpp.
 
 #include <fqt/core/function_ref.hpp>
 
@@ -43,16 +43,19 @@ private:
 
         /// Lets the threads come.
         void begin(int threads, loop_of_thread body) {
-            threads_ = threads;
             body_ = body;
             ++open_;
+            if (threads_.load(std::memory_order_relaxed) != threads) {
+                threads_.store(threads);
+                threads_.notify_all();
+            }
             guests_.store(0, std::memory_order_release);
             number_.fetch_add(1);
             number_.notify_all();
         }
         /// Sends the threads home, but where the program ends from within a loop.
         void dismiss() {
-            if (guests_.load(std::memory_order_acquire) == closed) begin(0, {});
+            if (guests_.load(std::memory_order_acquire) == closed) begin(std::numeric_limits<int>::max(), {});
         }
         void call(int thread) {
 #if defined(__cpp_exceptions)
@@ -78,12 +81,14 @@ private:
         /// The life of a thread that has seen the loops up to number `seen`.
         void join_all(int thread, int seen) {
             for (unsigned done = 0;;) {
+                // While loops have fewer threads it sleeps, for who is awake takes a core and is waited for.
+                for (int n; (n = threads_.load(std::memory_order_acquire)) <= thread;) threads_.wait(n);
                 if (!comes_soon([&] { return number() != seen; })) number_.wait(seen);
                 seen = number();
                 if (!enter()) continue; // too late
                 if (!body_) return;
                 // What is open may have another number than was seen: begin() opens before it counts.
-                if (open_ != done && thread < threads_) call(thread);
+                if (open_ != done && thread < threads_.load(std::memory_order_relaxed)) call(thread);
                 done = open_;
                 leave();
             }
@@ -104,8 +109,8 @@ private:
         alignas(64) std::atomic<int> number_ = 0;      ///< of the last loop that has begun
         alignas(64) std::atomic<int> guests_ = closed; ///< threads in the loop; `closed` is added when none may come
         // Written while no guest is there.
+        std::atomic<int> threads_ = 0;
         unsigned open_ = 0; ///< number of the loop
-        int threads_ = 0;
         loop_of_thread body_;
         std::atomic_flag caught_;
         std::exception_ptr thrown_;

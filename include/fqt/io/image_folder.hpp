@@ -28,6 +28,7 @@ namespace fqt {
 struct image_folder_options {
     bool grey = false;   ///< one channel, the luma of coloured pictures; otherwise red, green and blue
     picture_size size{}; ///< to which pictures are scaled and cut (scale_picture); {0, 0}: all must be of one size
+    int threads = 0;     ///< of image_folder, which unpack; 0: all
 };
 
 namespace detail {
@@ -88,8 +89,8 @@ public:
         const auto at = static_cast<std::size_t>(n);
         const picture one = read_picture(paths_[at], options_.grey);
         if (!is_scaled() && one.size != picture_size{image.height, image.width})
-            fail("%s is a picture of %d x %d and %s one of %d x %d (height, width); all must be of one size, so give "
-                 "image_folder_options::size, to which they are scaled",
+            fail("%s is a picture of %d x %d and %s one of %d x %d (height, width); all must be of one size, or be "
+                 "scaled to one (image_folder_options::size, or --scale-pictures of the program)",
                  paths_[0].c_str(), image.height, image.width, paths_[at].c_str(), one.size.height, one.size.width);
         scale_picture(one.pixels, one.size, image, memory);
         return {memory, labels_[at]};
@@ -128,8 +129,8 @@ private:
     std::vector<class_label> labels_;
 };
 
-/// The same pictures as a data set in memory, unpacked by all threads, with the scale measured from it. Errors: those
-/// of image_files and of its sample().
+/// The same pictures as a data set in memory, with the scale measured from it. Errors: those of image_files and of its
+/// sample(); threads below 0.
 inline dataset image_folder(const std::string& folder, image_folder_options options = {}) {
     const image_files files(folder, options);
     dataset data;
@@ -139,11 +140,11 @@ inline dataset image_folder(const std::string& folder, image_folder_options opti
     const auto size = static_cast<std::size_t>(files.image.size()), count = static_cast<std::size_t>(files.size());
     data.pixels.resize(size * count);
     data.labels.resize(count);
-    parallel_for(files.size(), hardware_threads(), [&](int number, int) {
+    parallel_for(files.size(), threads_of(options.threads), [&](int number, int) {
         const auto n = static_cast<std::size_t>(number);
         data.labels[n] = files.sample(number, std::span(data.pixels).subspan(n * size, size)).label;
     });
-    data.scale = measure_scale(data);
+    data.scale = measure_scale(data, options.threads);
     return data;
 }
 

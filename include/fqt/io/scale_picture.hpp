@@ -57,8 +57,8 @@ inline std::vector<interval_share> interval_shares(picture_part part, int count)
 
 /// Writes the middle of a picture, (y, x, channel) of the size `from`, as `result`, (channel, y, x) of the shape `to`:
 /// the largest part that has its proportions. Each pixel is the mean of the area that it covers, rounded to the
-/// nearest, halves up. Sides are 1 to 65535 pixels. What has the size already stays as it is, and what is smaller gets
-/// coarse pixels.
+/// nearest, halves up. Sides are at least 1, pixels fewer than 2^31. What has the size already stays as it is, and what
+/// is smaller gets coarse pixels.
 inline void scale_picture(std::span<const std::uint8_t> pixels, picture_size from, shape to,
                           std::span<std::uint8_t> result) {
     const auto part_of_rows = detail::middle_part(from.height, from.width, to.height, to.width);

@@ -252,13 +252,11 @@ private:
     static network_options checked(network_options o) {
         if (o.batch < 1)
             fail("a network was planned for batches of %d samples; options.batch must be 1 or more", o.batch);
-        if (o.threads < 0)
-            fail("a network was given %d threads; options.threads must be 1 or more, or 0 for all", o.threads);
         if (!(o.rectification >= 0 && std::isfinite(o.rectification)))
             fail("options.rectification is %g; it must be 0 or more, and finite", double{o.rectification});
         if (!(o.momentum > 0 && o.momentum <= 1))
             fail("options.momentum is %g; it must lie in (0, 1]", double{o.momentum});
-        if (o.threads == 0) o.threads = hardware_threads();
+        o.threads = threads_of(o.threads);
         return o;
     }
 

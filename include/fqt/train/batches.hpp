@@ -90,8 +90,7 @@ public:
     batches(source_view data, batch_options options) : data_(data), options_(options) {
         data.check();
         per_epoch_ = batches_per_epoch(data, options.size, options.drop_last);
-        if (options.threads < 0) fail("%d threads are asked for; ask for 1 or more, or 0 for all", options.threads);
-        if (options.threads == 0) options_.threads = hardware_threads();
+        options_.threads = threads_of(options.threads);
         options.augment.check(data.image());
         check_mixup(options.mixup);
         table_ = data.scale().table(data.image().channels);

@@ -116,17 +116,17 @@ private:
 inline constexpr float least_deviation = 1.0f / 255.0f;
 
 /// Mean and standard deviation of each channel over all samples, in units of the full range 255; the deviation is at
-/// least `least_deviation`. From exact counts of each pixel value, on all threads: the order of samples changes
-/// nothing.
-inline pixel_scale measure_scale(source_view data) {
+/// least `least_deviation`. From exact counts of each pixel value, so the order of samples changes nothing,
+/// nor does the number of threads (0: all).
+inline pixel_scale measure_scale(source_view data, int threads = 0) {
     data.check();
+    threads = std::min(threads_of(threads), most_threads);
     const auto channels = static_cast<std::size_t>(data.image().channels);
     const auto plane = static_cast<std::size_t>(data.image().pixels());
     struct per_thread {
         std::vector<std::array<std::int64_t, 256>> counts;
         std::vector<std::uint8_t> memory;
     };
-    const int threads = std::min(hardware_threads(), most_threads);
     std::vector<per_thread> parts(static_cast<std::size_t>(threads),
                                   {std::vector<std::array<std::int64_t, 256>>(channels),
                                    std::vector<std::uint8_t>(static_cast<std::size_t>(data.image().size()))});
