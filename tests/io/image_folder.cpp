@@ -12,6 +12,8 @@
 #include <cstdlib>
 #include <filesystem>
 #include <string>
+#include <string_view>
+#include <sys/stat.h>
 #include <vector>
 
 using doctest::Approx;
@@ -38,7 +40,36 @@ struct classes : folder {
         REQUIRE(png_image_write_to_file(&image, (path + "/" + name).c_str(), 0, pixels.data(), 0, nullptr));
         return path + "/" + name;
     }
-    std::string jpeg(const std::string& name, int height, int width, bytes pixels, bool grey = false) const {
+    /// Grey of 16 bits, without a word on how bright its numbers are.
+    std::string png16(const std::string& name, std::vector<std::uint16_t> row) const {
+        std::FILE* file = std::fopen((path + "/" + name).c_str(), "wb");
+        REQUIRE(file);
+        png_structp to = png_create_write_struct(PNG_LIBPNG_VER_STRING, nullptr, nullptr, nullptr);
+        png_infop info = png_create_info_struct(to);
+        png_init_io(to, file);
+        png_set_IHDR(to, info, static_cast<png_uint_32>(row.size()), 1, 16, PNG_COLOR_TYPE_GRAY, PNG_INTERLACE_NONE,
+                     PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+        png_write_info(to, info);
+        png_set_swap(to);
+        png_write_row(to, reinterpret_cast<png_bytep>(row.data()));
+        png_write_end(to, info);
+        png_destroy_write_struct(&to, &info);
+        std::fclose(file);
+        return path + "/" + name;
+    }
+    /// A pixel of each colour of a palette, (r, g, b, a).
+    std::string png_palette(const std::string& name, const bytes& palette) const {
+        png_image image{};
+        image.version = PNG_IMAGE_VERSION;
+        image.height = 1;
+        image.width = image.colormap_entries = static_cast<png_uint_32>(palette.size() / 4);
+        image.format = PNG_FORMAT_RGBA_COLORMAP;
+        bytes pixels;
+        for (std::uint8_t i = 0; i < palette.size() / 4; ++i) pixels.push_back(i);
+        REQUIRE(png_image_write_to_file(&image, (path + "/" + name).c_str(), 0, pixels.data(), 0, palette.data()));
+        return path + "/" + name;
+    }
+    std::string jpeg(const std::string& name, int height, int width, bytes pixels, int channels = 3) const {
         std::FILE* file = std::fopen((path + "/" + name).c_str(), "wb");
         REQUIRE(file);
         jpeg_compress_struct info{};
@@ -48,8 +79,8 @@ struct classes : folder {
         jpeg_stdio_dest(&info, file);
         info.image_height = static_cast<JDIMENSION>(height);
         info.image_width = static_cast<JDIMENSION>(width);
-        info.input_components = grey ? 1 : 3;
-        info.in_color_space = grey ? JCS_GRAYSCALE : JCS_RGB;
+        info.input_components = channels;
+        info.in_color_space = channels == 1 ? JCS_GRAYSCALE : channels == 3 ? JCS_RGB : JCS_CMYK;
         jpeg_set_defaults(&info);
         jpeg_set_quality(&info, 100, TRUE);
         jpeg_start_compress(&info, TRUE);
@@ -120,7 +151,7 @@ TEST_CASE("JPEG files are read beside PNG files, coloured and grey") {
     place.make("a");
     place.png("a/1.png", 8, 8, plain(200, 100, 50));
     place.jpeg("a/2.jpg", 8, 8, plain(200, 100, 50));
-    place.jpeg("a/3.jpg", 8, 8, bytes(64, 77), true);
+    place.jpeg("a/3.jpg", 8, 8, bytes(64, 77), 1);
     const fqt::dataset data = fqt::image_folder(place.path);
     CHECK(data.size() == 3);
     for (std::size_t i = 0; i < 192; ++i) {
@@ -134,6 +165,31 @@ TEST_CASE("JPEG files are read beside PNG files, coloured and grey") {
     CHECK(grey.pixels_of(2)[9] == 77);
 }
 
+TEST_CASE("the grey of a colour is its luma, in PNG as in JPEG files") {
+    const classes place;
+    place.make("a");
+    place.png("a/1.png", 8, 8, plain(255, 0, 0));
+    place.png("a/2.png", 8, 8, plain(0, 255, 0));
+    place.png("a/3.png", 8, 8, plain(0, 0, 255));
+    place.jpeg("a/4.jpg", 8, 8, plain(255, 0, 0));
+    place.jpeg("a/5.jpg", 8, 8, plain(0, 255, 0));
+    place.jpeg("a/6.jpg", 8, 8, plain(0, 0, 255));
+    const fqt::dataset grey = fqt::image_folder(place.path, {.grey = true});
+    const int luma[] = {76, 150, 29};
+    for (int i = 0; i < 3; ++i) {
+        CHECK(grey.pixels_of(i)[0] == luma[i]);
+        CHECK(std::abs(grey.pixels_of(3 + i)[0] - luma[i]) <= 1);
+    }
+}
+
+TEST_CASE("PNG files of 16 bits keep the upper ones") {
+    const classes place;
+    place.make("a");
+    place.png16("a/1.png", {0, 0x4040, 0x8080, 0xffff});
+    CHECK(fqt::image_folder(place.path, {.grey = true}).pixels == bytes{0, 64, 128, 255});
+    CHECK(fqt::image_folder(place.path).pixels_of(0)[2] == 128);
+}
+
 TEST_CASE("folders without classes or pictures are refused by name") {
     const classes place;
     CHECK_THROWS_WITH_AS(fqt::image_folder("/no/such/folder"), Contains("/no/such/folder cannot be read (No such file"),
@@ -145,6 +201,12 @@ TEST_CASE("folders without classes or pictures are refused by name") {
     place.refuses("/a has no pictures");
     place.make("a/b");
     place.refuses("/a/b lies in that of a class");
+    std::filesystem::remove(place.path + "/a/b");
+    std::filesystem::create_symlink("b", place.path + "/a/b"); // to itself
+    place.refuses("/a/b in the folder of a class is no file");
+    std::filesystem::remove(place.path + "/a/b");
+    REQUIRE(mkfifo((place.path + "/a/b").c_str(), 0600) == 0);
+    place.refuses("/a/b in the folder of a class is no file");
 }
 
 TEST_CASE("folders may be more than a byte counts") {
@@ -248,4 +310,30 @@ TEST_CASE("files that are no pictures, or damaged ones, are refused by name") {
         place.write("a/1.png", changed(jpeg, [&](bytes& f) { f.resize(size); }));
         place.refuses("a/1.png cannot be read as JPEG (");
     }
+}
+
+TEST_CASE("what libpng and libjpeg would leave out, or not decode, is refused by name") {
+    const classes place;
+    place.make("a");
+    const bytes palette = fqt::read_file(place.png_palette("a/1.png", {200, 100, 50, 255, 10, 20, 30, 0}));
+    CHECK(fqt::image_folder(place.path).pixels == bytes{200, 0, 100, 0, 50, 0});
+    const std::string_view chunk = "tRNS"; // damaged, it would be taken for opaque
+    const auto at = std::search(palette.begin(), palette.end(), chunk.begin(), chunk.end()) - palette.begin();
+    REQUIRE(at < std::ssize(palette));
+    place.write("a/1.png", changed(palette, [&](bytes& f) { f[static_cast<std::size_t>(at) + 4] ^= 1u; }));
+    place.refuses("a/1.png cannot be read as PNG (tRNS: CRC error)");
+
+    place.jpeg("a/1.png", 8, 8, bytes(256, 9), 4);
+    place.refuses("a/1.png cannot be read as JPEG (it has the four inks of CMYK); save it again, in RGB or grey");
+
+    // 26000 x 27000, which would take gigabytes before it turned out to be damaged.
+    const bytes small = fqt::read_file(place.jpeg("a/1.png", 8, 8, plain(1, 2, 3)));
+    const bytes frame = {0xff, 0xc0, 0, 17, 8, 0, 8, 0, 8};
+    const auto size = std::search(small.begin(), small.end(), frame.begin(), frame.end()) - small.begin() + 5;
+    REQUIRE(size < std::ssize(small));
+    place.write("a/1.png", changed(small, [&](bytes& f) {
+                    const bytes huge = {26000 >> 8, 26000 & 255, 27000 >> 8, 27000 & 255};
+                    std::copy(huge.begin(), huge.end(), f.begin() + size);
+                }));
+    place.refuses("a/1.png says it is a picture of 26000 x 27000");
 }

@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <limits>
+#include <new>
 #include <span>
 #include <string>
 #include <system_error>
@@ -63,8 +64,8 @@ public:
     std::vector<std::string> class_names{}; ///< the names of the folders
 
     /// Reads the names, and one picture where no size is given. Errors, each naming the file or folder: a folder that
-    /// cannot be read; none or more than most_classes in it; a class without pictures, or with a folder in it; a size
-    /// of which one side alone is given, or that is not possible.
+    /// cannot be read; none or more than most_classes in it; a class without pictures, or with what is no file in it; a
+    /// size of which one side alone is given, or that is not possible.
     explicit image_files(const std::string& folder, image_folder_options options = {}) : options_(options) {
         list(folder);
         classes = static_cast<int>(class_names.size());
@@ -101,17 +102,21 @@ private:
 
     void list(const std::string& folder) {
         for (const auto& place : detail::sorted_entries(folder)) {
-            if (!std::filesystem::is_directory(place)) continue;
+            std::error_code ignored; // what cannot be looked at is no folder
+            if (!std::filesystem::is_directory(place, ignored)) continue;
             check_classes(static_cast<int>(class_names.size()) + 1, folder.c_str());
             const std::vector<std::filesystem::path> files = detail::sorted_entries(place);
             if (files.empty())
                 fail("the folder %s has no pictures, and each folder in %s is a class; add some, or remove it",
                      place.c_str(), folder.c_str());
             for (const auto& file : files) {
-                if (std::filesystem::is_directory(file))
+                if (std::filesystem::is_directory(file, ignored))
                     fail("the folder %s lies in that of a class, which holds pictures alone; "
                          "give the folder in which the classes lie",
                          file.c_str());
+                // Opening a pipe would wait for ever.
+                if (!std::filesystem::is_regular_file(file, ignored))
+                    fail("%s in the folder of a class is no file, or a link to none; remove it", file.c_str());
                 paths_.push_back(file.native());
                 labels_.push_back(static_cast<class_label>(class_names.size()));
             }
@@ -130,7 +135,7 @@ private:
 };
 
 /// The same pictures as a data set in memory, with the scale measured from it. Errors: those of image_files and of its
-/// sample(); threads below 0.
+/// sample(); more pictures than memory holds; threads below 0.
 inline dataset image_folder(const std::string& folder, image_folder_options options = {}) {
     const image_files files(folder, options);
     dataset data;
@@ -138,8 +143,14 @@ inline dataset image_folder(const std::string& folder, image_folder_options opti
     data.classes = files.classes;
     data.class_names = files.class_names;
     const auto size = static_cast<std::size_t>(files.image.size()), count = static_cast<std::size_t>(files.size());
-    data.pixels.resize(size * count);
-    data.labels.resize(count);
+    try {
+        data.pixels.resize(size * count);
+        data.labels.resize(count);
+    } catch (const std::bad_alloc&) {
+        fail("the %zu pictures of %s need %zu bytes of memory; take image_files, which unpacks them as batches need "
+             "them",
+             count, folder.c_str(), size * count);
+    }
     parallel_for(files.size(), threads_of(options.threads), [&](int number, int) {
         const auto n = static_cast<std::size_t>(number);
         data.labels[n] = files.sample(number, std::span(data.pixels).subspan(n * size, size)).label;

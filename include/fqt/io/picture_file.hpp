@@ -17,6 +17,7 @@
 #include <memory>
 #include <png.h>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace fqt {
@@ -30,12 +31,21 @@ struct picture {
 
 namespace detail {
 
+/// 0.299 r + 0.587 g + 0.114 b in 16 bits of fraction, rounded, as libjpeg computes it.
+inline std::uint8_t luma_of(const std::uint8_t* rgb) {
+    return static_cast<std::uint8_t>((19595u * rgb[0] + 38470u * rgb[1] + 7471u * rgb[2] + 32768u) >> 16);
+}
+
+/// More pixels than this are no picture to learn from, and a damaged or wicked file of a few bytes may claim them.
+inline constexpr std::int64_t most_pixels = std::int64_t{1} << 28;
+
 /// A PNG file being read.
 class png_file {
 public:
     explicit png_file(std::FILE* file) {
         image_.version = PNG_IMAGE_VERSION;
         good_ = png_image_begin_read_from_stdio(&image_, file) != 0;
+        image_.flags |= PNG_IMAGE_FLAG_16BIT_sRGB; // as 8 bits are: 16 would be taken for linear light
     }
     ~png_file() { png_image_free(&image_); }
     png_file(const png_file&) = delete;
@@ -46,11 +56,16 @@ public:
     int height() const { return static_cast<int>(image_.height); }
     int width() const { return static_cast<int>(image_.width); }
 
-    /// Writes the pixels as (y, x, channel); what is transparent is laid over black.
+    /// Writes the pixels as (y, x, channel); what is transparent is laid over black. libpng only warns of damage in
+    /// what it can do without, such as transparency; here that is a failure.
     bool read(bool grey, std::uint8_t* to) {
-        image_.format = grey ? PNG_FORMAT_GRAY : PNG_FORMAT_RGB;
+        // In colour always, since libpng's grey is mixed in linear light, which is no luma.
+        std::vector<std::uint8_t> coloured(grey ? 3 * std::size_t{image_.height} * image_.width : 0);
+        image_.format = PNG_FORMAT_RGB;
         const png_color black{0, 0, 0};
-        return png_image_finish_read(&image_, &black, to, 0, nullptr) != 0;
+        if (!png_image_finish_read(&image_, &black, grey ? coloured.data() : to, 0, nullptr)) return false;
+        for (std::size_t i = 0; i < coloured.size() / 3; ++i) to[i] = luma_of(coloured.data() + 3 * i);
+        return std::string_view(image_.message).find("CRC error") == std::string_view::npos;
     }
 
 private:
@@ -110,7 +125,8 @@ private:
         jpeg_create_decompress(&info_);
         jpeg_stdio_src(&info_, file);
         jpeg_read_header(&info_, TRUE);
-        return true;
+        if (info_.num_components == 4) std::strcpy(errors_.text.data(), "it has the four inks of CMYK");
+        return info_.num_components != 4;
     }
 
     jpeg_decompress_struct info_{};
@@ -121,11 +137,14 @@ private:
 template <class Format>
 picture unpack(std::FILE* file, const std::string& path, const char* format, bool grey) {
     const auto refuse = [&](const char* problem) {
-        fail("the file %s cannot be read as %s (%s); it is damaged, so save it again or remove it", path.c_str(),
-             format, problem);
+        fail("the file %s cannot be read as %s (%s); save it again, in RGB or grey, or remove it", path.c_str(), format,
+             problem);
     };
     Format from(file);
     if (!from.good()) refuse(from.problem());
+    if (std::int64_t{from.height()} * from.width() > most_pixels)
+        fail("the file %s says it is a picture of %d x %d, and it takes at most 2^28 pixels; save a smaller one",
+             path.c_str(), from.height(), from.width());
     const shape size{grey ? 1 : 3, from.height(), from.width()};
     check_image(size);
     picture to{
@@ -138,7 +157,7 @@ picture unpack(std::FILE* file, const std::string& path, const char* format, boo
 
 /// Reads a PNG or JPEG file, whatever its name ends in. What is transparent is laid over black; `grey` gives the luma
 /// of coloured pictures, otherwise grey ones get three equal channels. Errors, which name the file: one that cannot be
-/// opened, is neither PNG nor JPEG, or is damaged or cut short.
+/// opened, is neither PNG nor JPEG, is damaged or cut short, is in CMYK, or has more than 2^28 pixels.
 inline picture read_picture(const std::string& path, bool grey = false) {
     struct closer {
         void operator()(std::FILE* file) const { std::fclose(file); }
