@@ -10,7 +10,9 @@
 #include "files.hpp"
 #include <csignal>
 #include <cstdint>
+#include <cstring>
 #include <filesystem>
+#include <limits>
 #include <string>
 #include <sys/resource.h>
 #include <vector>
@@ -262,6 +264,29 @@ TEST_CASE("a file whose checksum is right but whose entries make no sense change
     r.refuses(tiny, "checksum");
 }
 
+TEST_CASE("numbers that are not finite are refused by name, in parameters, statistics and ranges") {
+    run r;
+    for (const char* name : {"parameter stem.0.weight", "state stem.1.mean", "state stem.0.range"}) {
+        const auto spoil = [&](bytes& f) {
+            const float nan = std::numeric_limits<float>::quiet_NaN();
+            std::memcpy(f.data() + find(f, name) + std::strlen(name), &nan, sizeof nan);
+        };
+        r.refuses(with_checksum(r.file, spoil), ("number 0 of '" + std::string(name)).c_str());
+    }
+}
+
+TEST_CASE("a link stays a link, and what it leads to is replaced") {
+    run r;
+    const std::string link = r.folder.path + "/latest.fqt";
+    std::filesystem::create_symlink(r.path, link);
+    train(r.net, r.optimizer, 1, 2);
+    fqt::save(link, r.net, r.optimizer);
+    CHECK(std::filesystem::is_symlink(link));
+    CHECK(!std::filesystem::is_symlink(r.path));
+    CHECK(fqt::read_file(r.path) != r.file);
+    CHECK(fqt::read_file(r.path) == fqt::read_file(link));
+}
+
 TEST_CASE("a file with a name too many or too few names it") {
     run r;
     const auto renamed = with_checksum(r.file, [](bytes& f) { f[find(f, "parameter stem.1.gamma") + 17] = 'G'; });
@@ -299,8 +324,13 @@ TEST_CASE("a file that cannot be written is an error that leaves the old file an
     CHECK_THROWS_WITH_AS(fqt::save(r.folder.path + "/none/run.fqt", r.net),
                          doctest::Contains("cannot be opened for writing"), fqt::error);
     std::filesystem::create_directory(r.folder.path + "/is_a_folder");
-    CHECK_THROWS_WITH_AS(fqt::save(r.folder.path + "/is_a_folder", r.net),
-                         doctest::Contains("cannot be put in its place"), fqt::error);
+    for (const std::string& path : {r.folder.path + "/is_a_folder", std::string("/dev/null")})
+        CHECK_THROWS_WITH_AS(fqt::save(path, r.net), doctest::Contains((path + " is no file that").c_str()),
+                             fqt::error);
+    CHECK(std::filesystem::is_character_file("/dev/null"));
+    // However long a path is, the message ends with the remedy.
+    CHECK_THROWS_WITH_AS(fqt::save(r.folder.path + "/" + std::string(3000, 'x'), r.net),
+                         doctest::Contains("check its folder and your permissions"), fqt::error);
 
     // A limit on the size of files stands for a full disk.
     train(r.net, r.optimizer, 1, 2);

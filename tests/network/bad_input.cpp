@@ -11,6 +11,7 @@
 #include <initializer_list>
 #include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 #if defined(__SSE2__)
@@ -149,6 +150,25 @@ TEST_CASE("memory that is too small or not aligned is refused with the remedy") 
     CHECK_NOTHROW(network{fqt::seed{}, options, {aligned, bytes}});
 }
 
+TEST_CASE("a network that no memory could hold is refused, not thrown about") {
+    check_refused({"no memory for a network of", "choose a smaller batch"}, [] {
+        network{fqt::seed{}, {.batch = std::numeric_limits<int>::max(), .threads = 1}};
+    });
+}
+
+TEST_CASE("a network that was moved to another refuses passes, and the other goes on") {
+    network net = small_network();
+    net.forward(images(4), 4);
+    network other = std::move(net);
+    const auto refused = [&](auto&& pass) { check_refused({"moved to another", "use that one"}, pass); };
+    refused([&] { net.backward(by_logits(4)); });
+    refused([&] { net.forward(images(4), 4); });
+    refused([&] { net.predict(images(4), 4); });
+    CHECK_NOTHROW(other.backward(by_logits(4)));
+    net = small_network();
+    CHECK_NOTHROW(net.forward(images(4), 4));
+}
+
 TEST_CASE("a weight of rectification that is negative or not finite is refused later, too") {
     network net = small_network();
     for (const float bad : {-1.0f, not_a_number, infinity})
@@ -243,6 +263,16 @@ TEST_CASE("parameters that are NaN or infinite are refused by their layer, in fo
             check_refused({layer, "not finite"}, [&] { net.forward(x, 4); });
             check_refused({layer, "not finite"}, [&] { net.predict(x, 4); });
         }
+}
+
+TEST_CASE("running ranges that are not finite are refused by their layer in predict") {
+    network net = small_network();
+    const numbers x = images(4);
+    net.forward(x, 4);
+    net.each_state([](const fqt::state& s) {
+        if (s.name.view() == "head.range") s.value[1] = not_a_number;
+    });
+    check_refused({"running range", "'head'", "not finite"}, [&] { net.predict(x, 4); });
 }
 
 TEST_CASE("a gradient from the loss that is NaN or infinite is refused before anything is changed") {

@@ -295,6 +295,7 @@ TEST_CASE("batches that cannot be made are refused") {
     refuses({.augment = {.cutout = 9}}, "augmentation.cutout is 9");
     refuses({.mixup = -0.1f}, "mixup is -0.1");
     refuses({.mixup = 5}, "mixup is 5");
+    refuses({.mixup = 1e-20f}, "mixup is 1e-20"); // by which logarithms would become infinite
     refuses({.threads = -1}, "-1 threads");
     const fqt::dataset empty{{1, 8, 8}, 4, {}, {}, {}, {}};
     CHECK_THROWS_WITH_AS(fqt::batches(empty, {}), Contains("data set is empty"), fqt::error);

@@ -34,6 +34,8 @@ TEST_CASE("data sets whose parts do not fit together are refused") {
         spoil(data);
         CHECK_THROWS_WITH_AS(data.check(), Contains(what), fqt::error);
         CHECK_THROWS_WITH_AS(fqt::measure_scale(data), Contains(what), fqt::error);
+        CHECK_THROWS_WITH_AS(data.take(1), Contains(what), fqt::error);
+        CHECK_THROWS_WITH_AS(fqt::split(data, 1), Contains(what), fqt::error);
     };
     refuses([](auto& d) { d.labels.clear(), d.pixels.clear(); }, "data set is empty");
     refuses([](auto& d) { d.labels.pop_back(); }, "2 labels and 12 pixels");

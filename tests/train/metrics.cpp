@@ -50,6 +50,8 @@ TEST_CASE("accuracy and top-k refuse bad input") {
                          fqt::error);
     CHECK_THROWS_WITH_AS(fqt::accuracy(logits, labels_of{0, 4}), Contains("label 4 of sample 1"), fqt::error);
     CHECK_THROWS_WITH_AS(fqt::top_k(logits, labels_of{0, 0}, 0), Contains("best 0 classes"), fqt::error);
+    CHECK_THROWS_WITH_AS(fqt::accuracy(std::vector<float>{1, 2, 3, std::nanf("")}, labels_of{1, 1}),
+                         Contains("logit 1 of sample 1 is nan"), fqt::error);
 }
 
 TEST_CASE("a confusion matrix counts classes, recall and precision") {
@@ -90,6 +92,9 @@ TEST_CASE("a confusion matrix refuses bad input") {
     CHECK_THROWS_WITH_AS(matrix.add(0, -1), Contains("predicted as -1"), fqt::error);
     CHECK_THROWS_WITH_AS(matrix.add(std::vector<float>(4), labels_of{0}), Contains("logits have 4 classes"),
                          fqt::error);
+    CHECK_THROWS_WITH_AS(matrix.add(std::vector<float>{0, HUGE_VALF, 0}, labels_of{0}),
+                         Contains("logit 1 of sample 0 is inf"), fqt::error);
+    CHECK(matrix.samples() == 0);
     const strings names = {"one"};
     CHECK_THROWS_WITH_AS(matrix.print(stderr, names), Contains("1 names"), fqt::error);
 }

@@ -55,6 +55,11 @@ TEST_CASE("records are appended to a file") {
     std::ifstream file(path);
     const std::string text{std::istreambuf_iterator<char>(file), {}};
     CHECK(text == fqt::json_line(sample()) + fqt::json_line(sample()));
+    // A full disk has cut the last line short.
+    std::ofstream(path) << "{\"run\": \"fir";
+    fqt::record_file(path).write(sample());
+    std::ifstream again(path);
+    CHECK(std::string{std::istreambuf_iterator<char>(again), {}} == "{\"run\": \"fir\n" + fqt::json_line(sample()));
     std::remove(path.c_str());
 }
 

@@ -332,6 +332,7 @@ TEST_CASE("runs that cannot be made are refused before the first step") {
     refuses(quiet(2), train, fqt::generated_images(5, picture, 40, {1}), rate, "the test set has 5 classes");
     refuses(quiet(2), train, test, schedule::cosine{}, "cosine.steps is 0");
     refuses(quiet(2), train, test, schedule::cosine{.steps = 25}, "covers 25 steps and the run has 26");
+    refuses(quiet(2), train, test, schedule::constant{.warmup = 26}, "warms up for 26 steps and the run has 26");
     options = quiet(2);
     options.label_smoothing = 1.0f;
     refuses(options, train, test, rate, "label_smoothing is 1");

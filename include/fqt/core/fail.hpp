@@ -4,9 +4,11 @@
 // a message and an end where it was built with -fno-exceptions.
 
 #include <cstdarg>
+#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 #include <stdexcept>
+#include <string>
 
 namespace fqt {
 
@@ -19,15 +21,20 @@ public:
 /// Ends the operation with a message in printf's notation, by throwing `fqt::error` or, without exceptions, by
 /// aborting.
 [[noreturn]] [[gnu::format(printf, 1, 2)]] inline void fail(const char* format, ...) {
-    char text[1024] = "fqt: ";
-    std::va_list arguments;
+    std::va_list arguments, again;
     va_start(arguments, format);
-    std::vsnprintf(text + 5, sizeof text - 5, format, arguments);
+    va_copy(again, arguments);
+    const int length = std::vsnprintf(nullptr, 0, format, arguments);
+    std::string text(static_cast<std::size_t>(length > 0 ? length : 0) + 1, '\0'); // vsnprintf ends it with a zero
+    std::vsnprintf(text.data(), text.size(), format, again);
+    text.pop_back();
+    text.insert(0, "fqt: ");
+    va_end(again);
     va_end(arguments);
 #if defined(__cpp_exceptions)
     throw error(text);
 #else
-    std::fprintf(stderr, "%s\n", text);
+    std::fprintf(stderr, "%s\n", text.c_str());
     std::abort();
 #endif
 }

@@ -17,16 +17,20 @@
 #include <array>
 #include <bit>
 #include <cerrno>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
 #if __has_include(<unistd.h>)
+#include <sys/stat.h>
 #include <unistd.h>
 #endif
 
@@ -98,8 +102,23 @@ std::vector<checkpoint_entry> entries_of(Network& network, Optimizer& optimizer)
     return entries;
 }
 
-/// Writes a file beside `path` and moves it there, so that `path` is at every moment the old file or the new one.
-inline void replace_file(const std::string& path, std::span<const std::uint8_t> bytes) {
+/// The file that a path leads to, through links. Errors: what is no regular file, such as a device or a folder, which a
+/// checkpoint would take the place of.
+inline std::string real_path(const std::string& path) {
+#if __has_include(<unistd.h>)
+    struct ::stat found {};
+    if (::stat(path.c_str(), &found) != 0) return path; // none yet
+    if (!S_ISREG(found.st_mode))
+        fail("%s is no file that a checkpoint may take the place of; choose another path", path.c_str());
+    const std::unique_ptr<char, void (*)(void*)> real(::realpath(path.c_str(), nullptr), std::free);
+    if (real) return real.get();
+#endif
+    return path;
+}
+
+/// Writes a file beside the one at `given` and moves it there, so that it is at every moment the old one or the new.
+inline void replace_file(const std::string& given, std::span<const std::uint8_t> bytes) {
+    const std::string path = real_path(given);
     const std::string partial = path + ".partial";
     errno = 0;
     std::FILE* file = std::fopen(partial.c_str(), "wb");
@@ -287,11 +306,25 @@ void save_all(const std::string& path, Network& network, Optimizer& optimizer) {
     replace_file(path, bytes);
 }
 
+/// Refuses learnt numbers and statistics that are NaN or infinite: they would spread, some unseen until predictions.
+inline void check_finite(const checkpoint_file& file, const std::string& name) {
+    const auto bytes = file.entries.at(name).bytes;
+    for (std::size_t at = 0; at + sizeof(float) <= bytes.size(); at += sizeof(float)) {
+        float value;
+        std::memcpy(&value, bytes.data() + at, sizeof value);
+        if (!std::isfinite(value))
+            fail("number %zu of '%s' in %s is %g; the run had diverged, so load an earlier checkpoint",
+                 at / sizeof value, name.c_str(), file.path(), double{value});
+    }
+}
+
 template <class Network, class Optimizer>
 void load_all(const std::string& path, Network& network, Optimizer& optimizer, bool with_optimizer) {
     checkpoint_file file(path);
     const auto entries = entries_of(network, optimizer);
     check_entries(file, entries, with_optimizer);
+    for (const checkpoint_entry& e : entries)
+        if (!e.name.starts_with("optimizer ")) check_finite(file, e.name); // whose bytes it alone knows
     for (const checkpoint_entry& e : entries)
         if (const auto& saved = file.entries.at(e.name); !saved.bytes.empty())
             std::memcpy(e.bytes.data(), saved.bytes.data(), saved.bytes.size());
@@ -301,9 +334,10 @@ void load_all(const std::string& path, Network& network, Optimizer& optimizer, b
 
 } // namespace detail
 
-/// Saves a run. The file at `path` is replaced when the new one is complete; `path`.partial is used meanwhile. Learning
-/// rates and options are the caller's and not saved. Errors: a file that cannot be written (folder, permissions, full
-/// disk), after which the old one is still there; two tensors of one name.
+/// Saves a run. The file at `path`, or that a link there leads to, is replaced when the new one is complete; one beside
+/// it, whose name ends in .partial, is used meanwhile. Learning rates and options are the caller's and not saved.
+/// Errors: a file that cannot be written (folder, permissions, full disk), after which the old one is still there;
+/// what is no file, such as a device; two tensors of one name.
 template <class Network, class Optimizer>
 void save(const std::string& path, Network& network, Optimizer& optimizer) {
     detail::save_all(path, network, optimizer);
@@ -318,7 +352,7 @@ void save(const std::string& path, Network& network) {
 /// Makes a network and its optimizer those that were saved, seed and step included: the next step gives the same bits
 /// as it would have given there. The scheme may be another one where it needs the same tensors. Errors, each before
 /// anything is changed: a file that is missing, of another kind or version, cut short, too long or damaged; names,
-/// sizes or shapes that are not those of this network and optimizer.
+/// sizes or shapes that are not those of this network and optimizer; numbers of the network that are not finite.
 template <class Network, class Optimizer>
 void load(const std::string& path, Network& network, Optimizer& optimizer) {
     detail::load_all(path, network, optimizer, true);

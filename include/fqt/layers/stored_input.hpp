@@ -12,6 +12,8 @@
 #include <fqt/layers/measuring.hpp>
 #include <fqt/layers/passes.hpp>
 
+#include <cmath>
+
 namespace fqt {
 
 /// g where x lies inside the clipped range, else 0.
@@ -117,6 +119,8 @@ public:
     void prepare_infer(const X& x, const path& name) {
         if constexpr (!reuses<X>) {
             if (!(range_[3] > 0)) passes::refuse_without_range(name.c_str());
+            if (!std::isfinite(range_[1]) || !std::isfinite(range_[2]))
+                passes::refuse_non_finite("the running range of the input", name.c_str());
             if (rule::learned && !(*learned_ > 0)) passes::refuse_learnt_range("the input", name.c_str(), *learned_);
             if constexpr (rule::learned) fit(x, interval_of(x, *learned_));
             else fit(x, {range_[1], range_[2]});
@@ -278,6 +282,7 @@ public:
     void prepare_infer(const X&, const path& name) {
         if constexpr (two_levels) {
             if (!(range_[1] > 0)) passes::refuse_without_range(name.c_str());
+            if (!std::isfinite(range_[0])) passes::refuse_non_finite("the running range of the input", name.c_str());
             *grid_ = Quantizer::fit({-range_[0], range_[0]}, {});
         }
     }

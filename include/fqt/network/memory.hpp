@@ -10,6 +10,7 @@
 #include <memory>
 #include <new>
 #include <span>
+#include <utility>
 #if defined(__linux__)
 #include <sys/mman.h>
 #endif
@@ -24,11 +25,13 @@ class owned_or_borrowed_memory {
         void operator()(std::byte* p) const { ::operator delete[](p, alignment); }
     };
     std::unique_ptr<std::byte[], release> own_{};
-    std::byte* data_{};
+    std::byte* data_{}; // null where it was moved to another
 
     void allocate(std::size_t bytes) {
         const std::align_val_t alignment{bytes < 2 * large_page ? line : large_page};
-        own_ = {static_cast<std::byte*>(::operator new[](bytes, alignment)), release{alignment}};
+        own_ = {static_cast<std::byte*>(::operator new[](bytes, alignment, std::nothrow)), release{alignment}};
+        if (!own_)
+            fail("there is no memory for a network of %zu bytes; choose a smaller batch or fewer threads", bytes);
 #if defined(__linux__)
         // Only advice: where it is not taken, nothing changes but the time.
         if (bytes >= 2 * large_page) static_cast<void>(madvise(own_.get(), bytes, MADV_HUGEPAGE));
@@ -37,7 +40,17 @@ class owned_or_borrowed_memory {
     }
 
 public:
-    /// Borrows `memory`, or allocates where it is empty; zeroed either way.
+    owned_or_borrowed_memory() = default;
+    owned_or_borrowed_memory(owned_or_borrowed_memory&& other) noexcept
+        : own_(std::move(other.own_)), data_(std::exchange(other.data_, nullptr)) {}
+    owned_or_borrowed_memory& operator=(owned_or_borrowed_memory&& other) noexcept {
+        own_ = std::move(other.own_);
+        data_ = std::exchange(other.data_, nullptr);
+        return *this;
+    }
+
+    /// Borrows `memory`, or allocates where it is empty; zeroed either way. Errors: a system without so much memory,
+    /// memory that is too small or not aligned.
     void take(std::span<std::byte> memory, std::size_t bytes) {
         if (memory.empty()) {
             allocate(bytes);

@@ -148,6 +148,7 @@ public:
     /// Fills the gradient of every parameter from the loss's gradient by the logits, (sample, class), of the last
     /// forward().
     void backward(std::span<const float> by_logits) {
+        require_memory();
         if (last_ != pass::training)
             fail("backward() needs the values of a forward() directly before it; call forward() first");
         if (by_logits.size() != logits().size())
@@ -294,7 +295,12 @@ private:
         return c;
     }
 
+    void require_memory() const {
+        if (!memory_.data()) fail("a pass over a network that was moved to another; use that one");
+    }
+
     void check(std::span<const float> images, int samples) const {
+        require_memory();
         if (samples < 1) fail("a pass over %d samples; a batch has at least one", samples);
         if (samples > options_.batch)
             fail("a batch of %d samples is larger than the %d planned for; construct the network with options.batch = "
@@ -315,17 +321,19 @@ private:
 
     template <class Y>
     void write_logits(const context& c, const Y& y) {
-        for (int n = 0; n < c.samples; ++n)
+        for (int n = 0; n < c.samples; ++n) {
+            float* of_sample = planned_.logits + std::ptrdiff_t{n} * output.size();
             for (int p = 0; p < output.pixels(); ++p)
                 for (int b = 0; b < blocks(output.channels); ++b) {
                     float values[lanes];
                     y.template load<Arch>(n, p, b).store(values);
                     for (int i = 0; i < lanes && b * lanes + i < output.channels; ++i)
-                        planned_.logits[(n * output.channels + b * lanes + i) * output.pixels() + p] = values[i];
+                        of_sample[(b * lanes + i) * output.pixels() + p] = values[i];
                 }
+        }
     }
     std::span<const float> logits() const {
-        return {planned_.logits, static_cast<std::size_t>(samples_ * output.size())};
+        return {planned_.logits, static_cast<std::size_t>(samples_) * static_cast<std::size_t>(output.size())};
     }
 
     network_options options_;

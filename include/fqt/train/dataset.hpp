@@ -67,8 +67,9 @@ struct dataset {
     /// What a pixel value becomes: entry 256 * c + value for channel c. check() must have passed.
     std::vector<float> pixel_table() const { return scale.table(image.channels); }
 
-    /// The first n samples, 1 <= n <= size(), with the same classes and scale.
+    /// The first n samples, 1 <= n <= size(), with the same classes and scale. Errors: those of check(), another n.
     dataset take(int n) const {
+        check();
         if (n < 1 || n > size())
             fail("%d samples cannot be taken from a data set of %d; take 1 to %d", n, size(), size());
         return slice(0, n);
@@ -89,8 +90,10 @@ struct train_and_test {
     dataset train, test;
 };
 
-/// The first `first` samples for training and the others for testing, 1 <= first < size().
+/// The first `first` samples for training and the others for testing, 1 <= first < size(). Errors: those of
+/// data.check(), another `first`.
 inline train_and_test split(const dataset& data, int first) {
+    data.check();
     if (first < 1 || first >= data.size())
         fail("a data set of %d samples cannot be split after %d; both parts need a sample", data.size(), first);
     return {data.slice(0, first), data.slice(first, data.size())};

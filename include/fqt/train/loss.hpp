@@ -30,13 +30,6 @@ struct cross_entropy_options {
     float share = 1;
 };
 
-/// Position of the first NaN or infinity, or -1.
-inline std::int64_t first_not_finite(std::span<const float> values) {
-    for (std::size_t i = 0; i < values.size(); ++i)
-        if (!std::isfinite(values[i])) return static_cast<std::int64_t>(i);
-    return -1;
-}
-
 /// Softmax cross-entropy of `logits` (samples x classes) for one label a sample, and its gradient
 /// (softmax - target) / samples in `gradient` (samples x classes, or empty: no gradient is written).
 /// Errors: sizes that disagree, a label that is no class, logits with NaN or infinity, smoothing outside [0, 1), share
@@ -51,13 +44,6 @@ inline loss_result cross_entropy(std::span<const float> logits, std::span<const 
         fail("label_smoothing is %g; it must be at least 0 and below 1", static_cast<double>(options.label_smoothing));
     if (!(options.share >= 0.0f && options.share <= 1.0f))
         fail("share is %g; it must be 0 to 1, such as the share of a batch", static_cast<double>(options.share));
-    if (const std::int64_t bad = first_not_finite(logits); bad >= 0)
-        fail("logit %lld of sample %lld is %g; "
-             "the network has diverged: lower the learning rate, or check its parameters",
-             static_cast<long long>(bad) % static_cast<long long>(classes),
-             static_cast<long long>(bad) / static_cast<long long>(classes),
-             static_cast<double>(logits[static_cast<std::size_t>(bad)]));
-
     for (std::size_t n = 0; n < labels.size(); ++n)
         if (labels[n] >= classes)
             fail("label %d of sample %zu is out of range; %zu logits for %zu labels make %zu classes, and labels must "

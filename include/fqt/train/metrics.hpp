@@ -6,6 +6,7 @@
 #include <fqt/core/fail.hpp>
 #include <fqt/train/labels.hpp>
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -24,19 +25,33 @@ inline int argmax(std::span<const float> values) {
     return static_cast<int>(best);
 }
 
+/// Position of the first NaN or infinity, or -1.
+inline std::int64_t first_not_finite(std::span<const float> values) {
+    for (std::size_t i = 0; i < values.size(); ++i)
+        if (!std::isfinite(values[i])) return static_cast<std::int64_t>(i);
+    return -1;
+}
+
 /// Classes of `logits` (samples x classes) for that many labels.
-/// Errors: no labels, or logits that are not a whole number of values for each label.
+/// Errors: no labels, logits that are not a whole number of values for each label, logits with NaN or infinity.
 inline int classes_of(std::span<const float> logits, std::size_t samples) {
     if (samples == 0) fail("the batch has no labels; give at least one sample");
     if (logits.empty() || logits.size() % samples != 0)
         fail("the %zu logits cannot be split over %zu labels; "
              "give samples x classes logits and one label for each sample",
              logits.size(), samples);
-    return static_cast<int>(logits.size() / samples);
+    const std::size_t classes = logits.size() / samples;
+    if (const std::int64_t bad = first_not_finite(logits); bad >= 0)
+        fail("logit %zu of sample %zu is %g; "
+             "the network has diverged: lower the learning rate, or check its parameters",
+             static_cast<std::size_t>(bad) % classes, static_cast<std::size_t>(bad) / classes,
+             static_cast<double>(logits[static_cast<std::size_t>(bad)]));
+    return static_cast<int>(classes);
 }
 
 /// Share of samples, 0 to 1, whose label is among the k greatest logits. logits: samples x classes; labels: one a
-/// sample. Of equal logits the lower class counts as the greater. Errors: sizes that disagree, k < 1.
+/// sample. Of equal logits the lower class counts as the greater. Errors: those of classes_of, a label that is no
+/// class, k < 1.
 inline double top_k(std::span<const float> logits, std::span<const class_label> labels, int k) {
     if (k < 1) fail("top_k is asked for the best %d classes; k must be at least 1", k);
     const auto classes = static_cast<std::size_t>(classes_of(logits, labels.size()));
@@ -74,7 +89,8 @@ public:
     /// Counts one sample. Errors: a class out of range.
     void add(int label, int predicted) { ++counts_[at(label, predicted)]; }
 
-    /// Counts a batch: logits are samples x classes, the prediction is the greatest of each row.
+    /// Counts a batch: logits are samples x classes, the prediction is the greatest of each row. Errors: those of
+    /// classes_of, other classes than the matrix has.
     void add(std::span<const float> logits, std::span<const class_label> labels) {
         const int given = classes_of(logits, labels.size());
         if (given != classes_)

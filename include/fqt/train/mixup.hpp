@@ -18,14 +18,14 @@
 
 namespace fqt {
 
-/// Refuses an alpha outside [0, 4].
+/// Refuses an alpha that is not 0 or within [1e-3, 4]: less mixes no pair that a float could show.
 inline void check_mixup(float alpha) {
-    if (!(alpha >= 0.0f && alpha <= 4.0f))
-        fail("mixup is %g; alpha must be 0 (none) to 4, such as 0.2 or 1", static_cast<double>(alpha));
+    if (alpha != 0.0f && !(alpha >= 1e-3f && alpha <= 4.0f))
+        fail("mixup is %g; alpha must be 0 (none) or 1e-3 to 4, such as 0.2 or 1", static_cast<double>(alpha));
 }
 
-/// The share l of batch `number` of an epoch: Beta(alpha, alpha), 0 < alpha <= 4, by Joehnk's rule: of uniform u and v,
-/// the first pair with u^(1/alpha) + v^(1/alpha) <= 1 gives l = u^(1/alpha) / (u^(1/alpha) + v^(1/alpha)).
+/// The share l of batch `number` of an epoch: Beta(alpha, alpha), 1e-3 <= alpha <= 4, by Joehnk's rule: of uniform u
+/// and v, the first pair with u^(1/alpha) + v^(1/alpha) <= 1 gives l = u^(1/alpha) / (u^(1/alpha) + v^(1/alpha)).
 inline float mixup_share(float alpha, fqt::seed seed, std::uint32_t epoch, std::uint32_t number) {
     // See picture_stream in generated_images.hpp for the numbers of streams.
     const random_stream random{seed.value, epoch, 0xDA7A0003u};

@@ -94,22 +94,29 @@ inline std::string json_line(const record& r) {
 class record_file {
 public:
     /// Errors: a path that cannot be opened for writing.
-    explicit record_file(std::string path) : path_(std::move(path)), file_(std::fopen(path_.c_str(), "ab")) {
+    explicit record_file(std::string path) : path_(std::move(path)), file_(std::fopen(path_.c_str(), "a+b")) {
         if (!file_)
             fail("the records file %s cannot be opened (%s); check its folder and your permissions", path_.c_str(),
                  std::strerror(errno));
+        // A last line that was cut short stays by itself.
+        std::fseek(file_.get(), 0, SEEK_END);
+        const bool is_cut = std::ftell(file_.get()) > 0 && std::fseek(file_.get(), -1, SEEK_END) == 0
+            && std::fgetc(file_.get()) != '\n';
+        std::fseek(file_.get(), 0, SEEK_END);
+        if (is_cut) append("\n");
     }
 
     /// Appends one line and hands it to the system at once. Errors: a full disk, or any other failed write.
-    void write(const record& r) {
-        const std::string line = json_line(r);
+    void write(const record& r) { append(json_line(r)); }
+
+private:
+    void append(const std::string& text) {
         errno = 0;
-        if (std::fwrite(line.data(), 1, line.size(), file_.get()) != line.size() || std::fflush(file_.get()) != 0)
+        if (std::fwrite(text.data(), 1, text.size(), file_.get()) != text.size() || std::fflush(file_.get()) != 0)
             fail("the records file %s cannot be written (%s); free space on its disk, or choose another path",
                  path_.c_str(), std::strerror(errno));
     }
 
-private:
     struct closer {
         void operator()(std::FILE* file) const { std::fclose(file); }
     };

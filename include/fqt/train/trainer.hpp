@@ -255,12 +255,19 @@ private:
     }
 
     /// A schedule that knows its steps must cover the run: beyond its end it would train on at its last rate, often 0.
+    /// One that warms up must reach its full rate.
     void check_schedule(std::int64_t steps) const {
         if constexpr (requires { schedule_.check(); }) schedule_.check();
         if constexpr (requires { std::int64_t{schedule_.steps}; }) {
             if (schedule_.steps < steps)
                 fail("the schedule covers %lld steps and the run has %lld; set its .steps to steps_of(data, options)",
                      static_cast<long long>(schedule_.steps), static_cast<long long>(steps));
+        }
+        if constexpr (requires { std::int64_t{schedule_.warmup}; }) {
+            if (schedule_.warmup >= steps)
+                fail("the schedule warms up for %lld steps and the run has %lld; a warm-up must end before the run "
+                     "does",
+                     static_cast<long long>(schedule_.warmup), static_cast<long long>(steps));
         }
     }
 
