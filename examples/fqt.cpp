@@ -13,12 +13,18 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <fcntl.h>
 #include <filesystem>
+#include <limits>
 #include <new>
 #include <optional>
+#include <string_view>
+#include <sys/file.h>
+#include <unistd.h>
 
 namespace {
 
@@ -121,27 +127,31 @@ class results_file {
         fqt::fail("the results file %s cannot be written (%s); free space on its disk, or choose another path",
                   path_.c_str(), std::strerror(errno));
     }
-    std::FILE* opened() const {
-        std::FILE* file = std::fopen(path_.c_str(), "a+b");
-        if (!file) refuse();
+    int opened() const {
+        const int file = ::open(path_.c_str(), O_RDWR | O_APPEND | O_CREAT, 0666);
+        if (file < 0) refuse();
         return file;
     }
 
 public:
     /// Errors: a path that cannot be written to.
-    explicit results_file(const std::string& path) : path_(path) { std::fclose(opened()); }
+    explicit results_file(const std::string& path) : path_(path) { ::close(opened()); }
 
     /// Appends a line, behind what other runs have appended, and on a line of its own where the last one was cut short.
     /// Errors: a full disk.
     void append(const json& line) const {
         std::string text = line.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
-        std::FILE* file = opened();
-        if (std::fseek(file, -1, SEEK_END) == 0 && std::fgetc(file) != '\n') text.insert(0, "\n");
-        std::fseek(file, 0, SEEK_END);
-        std::setvbuf(file, nullptr, _IOFBF, text.size()); // one write, which no other comes between
-        errno = 0;
-        const bool written = std::fwrite(text.data(), 1, text.size(), file) == text.size();
-        if (std::fclose(file) != 0 || !written) refuse();
+        const int file = opened();
+        static_cast<void>(::flock(file, LOCK_EX)); // so that no other run's line comes between, where there are locks
+        char last = '\n';
+        const off_t size = ::lseek(file, 0, SEEK_END);
+        if (size > 0 && ::pread(file, &last, 1, size - 1) == 1 && last != '\n') text.insert(0, "\n");
+        for (std::string_view rest = text; !rest.empty();) {
+            const ssize_t written = ::write(file, rest.data(), rest.size());
+            if (written < 0 && errno != EINTR) refuse();
+            rest.remove_prefix(static_cast<std::size_t>(std::max<ssize_t>(written, 0)));
+        }
+        if (::close(file) != 0) refuse();
     }
 };
 
@@ -207,7 +217,13 @@ void list() {
 }
 
 void train(const program::entry& e, const settings& s, const results_options& results, const std::string& command) {
-    const fqt::train_and_test data = program::load_data(s, e.input);
+    const fqt::train_and_test data = [&] {
+        try {
+            return program::load_data(s, e.input);
+        } catch (const std::bad_alloc&) {
+            fqt::fail("there is not memory enough for the pictures of %s; give fewer or smaller ones", s.data.c_str());
+        }
+    }();
     if (data.train.image != e.input || data.train.classes != e.classes)
         fqt::fail("the network '%s' takes images of %d x %d x %d in %d classes, and %s has %d x %d x %d in %d; choose "
                   "another of `fqt list`, or, for pictures in folders of as many classes, add --scale-pictures",
@@ -236,6 +252,9 @@ void train(const program::entry& e, const settings& s, const results_options& re
         header.steps_per_epoch = known.steps_per_epoch;
         std::erase_if(epochs, [&](const program::epoch_line& line) { return line.epoch >= known.first_epoch; });
         for (const program::epoch_line& line : epochs) seconds_before += line.seconds;
+        if (std::ssize(epochs) != known.first_epoch)
+            std::fprintf(stderr, "%s has %zu of the %d epochs before; curves and seconds lack the others\n",
+                         s.log().c_str(), epochs.size(), known.first_epoch);
         if (log) log->write(header);
     };
     listener.on_epoch = [&](const program::epoch_line& line) {
@@ -256,9 +275,9 @@ void train(const program::entry& e, const settings& s, const results_options& re
     o.result.seconds += seconds_before;
     std::printf("%s %s, rectifier %s: %.2f %% of %d %s images\n", s.network.c_str(), s.scheme.c_str(),
                 s.rectifier.c_str(), 100 * o.result.accuracy, data.test.size(), s.held_out > 0 ? "held-out" : "test");
+    if (log) log->write(o.result);
     if (results_to) results_to->append(line_of(s, header, o, epochs, results));
     if (log) {
-        log->write(o.result);
         program::write_report(program::read_log(s.log()), s.report());
         std::printf("log, checkpoint and report: %s\n", s.run.c_str());
     }
@@ -285,7 +304,8 @@ CLI::Validator from(double least, double most = 1e9) {
     return {[least, most](std::string& text) -> std::string {
                 char* end = nullptr;
                 const double value = std::strtod(text.c_str(), &end);
-                if (*end == 0 && value >= least && value <= most) return {};
+                const bool is_zero_as_float = value != 0 && static_cast<float>(value) == 0;
+                if (!text.empty() && *end == 0 && value >= least && value <= most && !is_zero_as_float) return {};
                 char bounds[64];
                 if (most < 1e9) std::snprintf(bounds, sizeof bounds, "%g to %g", least, most);
                 else std::snprintf(bounds, sizeof bounds, "%g on", least);
@@ -293,10 +313,19 @@ CLI::Validator from(double least, double most = 1e9) {
             },
             "NUMBER"};
 }
-CLI::Validator whole_number() {
-    return {[](std::string& text) -> std::string {
-                if (!text.empty() && text.find_first_not_of("0123456789") == text.npos) return {};
-                return "'" + text + "' is not a whole number from 0 on";
+/// A whole number's bounds; to be given to transform(), since leading zeros, which CLI11 takes for octal, are removed.
+template <class Number>
+CLI::Validator whole(Number least, Number most = std::numeric_limits<Number>::max()) {
+    return {[least, most](std::string& text) -> std::string {
+                Number value{};
+                const char* end = text.data() + text.size();
+                const auto [stop, problem] = std::from_chars(text.data(), end, value);
+                if (problem == std::errc{} && stop == end && value >= least && value <= most) {
+                    text = std::to_string(value);
+                    return {};
+                }
+                return "'" + text + "' is not a whole number from " + std::to_string(least) + " to "
+                    + std::to_string(most);
             },
             "NUMBER"};
 }
@@ -316,8 +345,8 @@ void add_options(CLI::App& app, settings& s) {
     app.add_option("--rectifier", s.rectifier, "loss on batch normalization; `fqt list` shows them")
         ->check(one_of(program::words_of(program::rectifiers())));
     app.add_option("--rectification", s.rectification, "weight of the rectifier, such as 1e-3")->check(from(0));
-    app.add_option("--epochs", s.epochs, "at which the run ends")->check(from(1));
-    app.add_option("--batch", s.batch, "images of a step")->check(from(1));
+    app.add_option("--epochs", s.epochs, "at which the run ends")->transform(whole(1));
+    app.add_option("--batch", s.batch, "images of a step")->transform(whole(1));
     app.add_option("--rate", s.rate, "greatest learning rate")->check(from(0));
     app.add_option("--schedule", s.schedule, "one-cycle, cosine, step (to a tenth after each third) or constant")
         ->check(one_of(program::words_of(program::schedules())));
@@ -329,20 +358,21 @@ void add_options(CLI::App& app, settings& s) {
     app.add_option("--mixup", s.mixup, "alpha of mixed pairs of training images, such as 0.2; 0: none")
         ->check(from(0, 4));
     app.add_option("--pad", s.pad, "random crops of pictures padded by so many pixels; -1: 4 for colour, 0 for grey")
-        ->check(from(-1));
+        ->transform(whole(-1));
     CLI::Option* flip = app.add_flag("--flip", s.flip, "mirror half of the images; colour images: always");
     app.add_flag("--no-flip", s.no_flip, "mirror none")->excludes(flip);
     app.add_option("--cutout", s.cutout, "side of a square that is hidden in each training image, such as 16")
-        ->check(from(0));
+        ->transform(whole(0));
     app.add_option("--initialise", s.initialise, "he-uniform, he-normal, he-fan-out or glorot-uniform")
         ->check(one_of(program::words_of(program::weight_laws())));
     app.add_option("--last-gamma", s.last_gamma, "gamma of each residual block's end at first; 0: identities")
         ->check(from(0, 1000));
     app.add_flag("--scale-pictures", s.scale_pictures, "scale the middle of PNG and JPEG files to the network's input");
-    app.add_option("--held-out", s.held_out, "test on so many training images, kept out of training")->check(from(0));
-    app.add_option("--train-images", s.train_images, "train on the first so many; 0: all")->check(from(0));
-    app.add_option("--seed", s.seed)->check(whole_number());
-    app.add_option("--threads", s.threads, "0: all; the bits are the same")->check(from(0, 1024));
+    app.add_option("--held-out", s.held_out, "test on so many training images, kept out of training")
+        ->transform(whole(0));
+    app.add_option("--train-images", s.train_images, "train on the first so many; 0: all")->transform(whole(0));
+    app.add_option("--seed", s.seed)->transform(whole(std::uint64_t{0}));
+    app.add_option("--threads", s.threads, "0: all; the bits are the same")->transform(whole(0, 1024));
     CLI::Option* run = app.add_option("--run", s.run, "folder for the log, a checkpoint of each epoch, and a report")
                            ->check(not_empty());
     app.add_flag("--resume", s.resume, "go on with the run in that folder")->needs(run);
@@ -455,6 +485,10 @@ int main(int argc, char** argv) try {
         if (code != 0) print_nearest(app);
         return code;
     }
+    errno = 0;
+    if (std::fflush(stdout) != 0 || std::ferror(stdout))
+        fqt::fail("what is printed cannot be written (%s); free space, or print to another place",
+                  std::strerror(errno));
     return 0;
 } catch (const std::exception& e) {
     std::fprintf(stderr, "%s\n", e.what());

@@ -43,8 +43,10 @@ inline fqt::train_and_test read_pictures(const std::string& folder, const settin
 }
 #endif
 
+enum class data_files { cifar10, cifar100, mnist, pictures, unknown };
+
 /// What the folder's files are is known by any of their names, so that a reader can say which of them is missing.
-inline fqt::train_and_test read_folder(const std::string& folder, const settings& s, fqt::shape input) {
+inline data_files files_of(const std::string& folder) {
     const auto has = [&](std::initializer_list<const char*> files) {
         return std::ranges::any_of(files, [&](const char* file) {
             std::error_code ignored;
@@ -53,19 +55,39 @@ inline fqt::train_and_test read_folder(const std::string& folder, const settings
     };
     if (has({"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin",
              "test_batch.bin", "cifar-10-batches-bin"}))
-        return fqt::cifar10(folder);
-    if (has({"train.bin", "test.bin", "cifar-100-binary"})) return fqt::cifar100(folder);
+        return data_files::cifar10;
+    if (has({"train.bin", "test.bin", "cifar-100-binary"})) return data_files::cifar100;
     if (has({"train-images-idx3-ubyte", "train-images-idx3-ubyte.gz", "t10k-images-idx3-ubyte",
-             "t10k-images-idx3-ubyte.gz"})) {
+             "t10k-images-idx3-ubyte.gz"}))
+        return data_files::mnist;
+    return has({"train", "test"}) ? data_files::pictures : data_files::unknown;
+}
+
+inline fqt::train_and_test read_folder(data_files files, const std::string& folder, const settings& s,
+                                       fqt::shape input) {
+    switch (files) {
+    case data_files::cifar10:
+        return fqt::cifar10(folder);
+    case data_files::cifar100:
+        return fqt::cifar100(folder);
+    case data_files::mnist: {
         fqt::train_and_test sets = fqt::fashion_mnist(folder);
         sets.train.class_names = sets.test.class_names = {}; // MNIST has the same files
         return sets;
     }
+    case data_files::pictures:
 #if __has_include(<png.h>) && __has_include(<jpeglib.h>)
-    if (has({"train", "test"})) return read_pictures(folder, s, input);
+        return read_pictures(folder, s, input);
 #else
-    static_cast<void>(s), static_cast<void>(input);
+        static_cast<void>(s), static_cast<void>(input);
+        fqt::fail(
+            "--data %s holds folders of pictures, and this program was built without libpng and libjpeg; build it "
+            "with both (Debian: libpng-dev libjpeg62-turbo-dev)",
+            folder.c_str());
 #endif
+    case data_files::unknown:
+        break;
+    }
     fqt::fail("--data %s holds no data set that is known: give a folder with the binary files of CIFAR-10 "
               "(data_batch_1.bin, ...) or CIFAR-100 (train.bin), with the four IDX files of MNIST or Fashion-MNIST, or "
               "with folders train and test that hold a folder of PNG or JPEG files for each class; or one of the words "
@@ -77,9 +99,15 @@ inline fqt::train_and_test read_folder(const std::string& folder, const settings
 
 /// Training and test set of a run; with held_out, images of the training set stand for the test set. Pictures in
 /// folders are read for a network's `input`.
-/// Errors: a folder that does not exist or whose files are of no known kind, and all that their readers refuse.
+/// Errors: a folder that does not exist or whose files are of no known kind, scale_pictures without pictures, and all
+/// that their readers refuse.
 inline fqt::train_and_test load_data(const settings& s, fqt::shape input) {
     fqt::train_and_test sets = [&] {
+        const bool is_word = std::ranges::count(data_words, s.data) > 0;
+        const detail::data_files files = is_word ? detail::data_files::unknown : detail::files_of(s.data);
+        if (s.scale_pictures && files != detail::data_files::pictures)
+            fqt::fail("--scale-pictures is given, and %s holds no folders of PNG or JPEG files; leave it out",
+                      s.data.c_str());
         if (s.data == "generated") return detail::generated({3, 32, 32});
         if (s.data == "generated-grey") return detail::generated({1, 28, 28});
         if (s.data == "fashion-mnist") return fqt::fashion_mnist();
@@ -88,7 +116,7 @@ inline fqt::train_and_test load_data(const settings& s, fqt::shape input) {
             fqt::fail("there is no folder %s; --data takes a folder with a data set, or a word, of which the nearest "
                       "are %s",
                       s.data.c_str(), nearest(s.data, data_words).c_str());
-        return detail::read_folder(s.data, s, input);
+        return detail::read_folder(files, s.data, s, input);
     }();
     // The seed of the split is not the run's, so that runs are compared on the same images.
     if (s.held_out > 0) sets = fqt::held_out(sets.train, s.held_out, fqt::seed{0x5EED});

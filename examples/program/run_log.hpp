@@ -28,8 +28,10 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <sys/file.h>
 #include <system_error>
 #include <type_traits>
+#include <unistd.h>
 #include <utility>
 #include <vector>
 
@@ -228,7 +230,7 @@ inline void take(run_log& log, run_header&& next) {
 }
 
 inline void take(run_log& log, epoch_line&& next) {
-    expect(next.epoch >= 0, "an epoch below 0");
+    expect(next.epoch >= 0 && next.epoch < 1 << 30, "an epoch that is out of range");
     const auto at = std::ranges::lower_bound(log.epochs, next.epoch, {}, &epoch_line::epoch);
     if (at != log.epochs.end() && at->epoch == next.epoch) *at = std::move(next);
     else log.epochs.insert(at, std::move(next));
@@ -312,16 +314,25 @@ inline run_log read_log(const std::string& path) {
 /// A log that is made where it is missing and otherwise appended to, a line at a time.
 class log_writer {
 public:
-    /// Cuts off a last line that is incomplete. Errors: a path that cannot be opened for writing, another kind of file.
+    /// Cuts off a last line that is incomplete. Errors: a path that cannot be opened for writing, another kind of file,
+    /// one that another writer has open.
     explicit log_writer(std::string path) : path_(std::move(path)) {
-        repair();
+        errno = 0;
         file_.reset(std::fopen(path_.c_str(), "ab"));
         if (!file_) refuse("opened", "check its folder and your permissions");
+        if (::flock(::fileno(file_.get()), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+            fqt::fail("the log %s is being written by another run; wait for its end, or choose another path",
+                      path_.c_str());
+        repair();
     }
 
     /// Appends a line and hands it to the system at once. Errors: a full disk, or any other failed write.
     void write(const run_header& line) { append(line); }
-    void write(const epoch_line& line) { append(line); }
+    /// An epoch is on the disk when this returns, so that no checkpoint outlives its line.
+    void write(const epoch_line& line) {
+        append(line);
+        static_cast<void>(::fsync(::fileno(file_.get()))); // not every kind of file can be asked
+    }
     void write(const steps_line& line) { append(line); }
     void write(const result_line& line) { append(line); }
 

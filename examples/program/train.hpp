@@ -30,13 +30,13 @@ inline normalization_gains gains_of(const std::string& name, const fqt::normaliz
 
 /// The images that a network takes for another class, the surest ones first, at most `most`.
 template <class Network>
-std::vector<wrong_image> wrong_images(Network& net, const fqt::dataset& data, int batch, std::size_t most) {
+std::vector<wrong_image> wrong_images(Network& net, const fqt::dataset& data, const settings& s, std::size_t most) {
     struct mistake {
         int image, label, predicted;
         double confidence;
     };
     std::vector<mistake> found;
-    fqt::batches over(data, {.size = batch, .shuffle = false});
+    fqt::batches over(data, {.size = s.batch, .shuffle = false, .threads = s.threads});
     int done = 0;
     while (const auto now = over.next()) {
         const auto logits = net.predict(now->images, now->samples, done);
@@ -173,8 +173,7 @@ outcome train(const settings& s, const fqt::train_and_test& data, const listener
     std::optional<fqt::confusion_matrix> confusion;
     if (data.test.classes <= fqt::confusion_matrix::most_classes) confusion.emplace(data.test.classes);
     const fqt::evaluation test = fqt::evaluate(net, data.test, s.batch, confusion ? &*confusion : nullptr, s.threads);
-    result.result = {
-        test.accuracy, test.loss, {}, detail::wrong_images(net, data.test, s.batch, 40), seconds_since(start)};
+    result.result = {test.accuracy, test.loss, {}, detail::wrong_images(net, data.test, s, 40), seconds_since(start)};
     if (confusion) result.result.confusion = counts_of(*confusion);
     return result;
 }

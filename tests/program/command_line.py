@@ -130,6 +130,20 @@ expect(epochs == expected, "a run that was killed and resumed has the numbers of
 reported = run("report", "whole", "-o", "page.html")
 expect(reported.returncode == 0 and pathlib.Path("page.html").read_text() == page, "report makes the page again")
 
+# A log that has lost the first epoch's lines, which a power failure can do, and the result.
+kept = pathlib.Path("whole/log.jsonl").read_text().splitlines(True)
+pathlib.Path("whole/log.jsonl").write_text("".join(kept[:1] + kept[3:]))
+holes = run(*TRAIN, "--epochs", "2", "--run", "whole", "--resume")
+expect(holes.returncode == 0 and "has 1 of the 2 epochs before" in holes.stderr, f"a hole is told: {holes.stderr}")
+
+# Two runs in one folder.
+first = subprocess.Popen([PROGRAM, *TRAIN, "--epochs", "10000", "--run", "shared"], stdout=subprocess.DEVNULL)
+while not (os.path.exists("shared/log.jsonl") and os.path.getsize("shared/log.jsonl")) and first.poll() is None:
+    pass
+refuses(["shared/log.jsonl is being written by another run"], *TRAIN, "--epochs", "1", "--run", "shared")
+first.kill()
+first.wait()
+
 refuses(["has a run already", "--resume"], *TRAIN, "--run", "whole")
 refuses(["nothing to resume"], *TRAIN, "--run", "none", "--resume")
 refuses(["epochs = 2", "go on with 3"], *TRAIN, "--epochs", "3", "--run", "whole", "--resume")
@@ -222,8 +236,15 @@ for place in ("nowhere/results.jsonl", "."):
     refuses([f"results file {place}", "directory"], *TRAIN, "--epochs", "1000000", "--results", place)
 big = run(*with_option("--batch", "1000000"),
           preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30)))
-expect(big.returncode == 1 and "--batch" in big.stderr, f"a batch beyond memory is refused: {big.stderr}")
-refuses(["'0' is not a number from 1"], *TRAIN, "--epochs", "0")
+expect(big.returncode == 1 and "smaller batch" in big.stderr, f"a batch beyond memory is refused: {big.stderr}")
+refuses(["'0' is not a whole number from 1"], *TRAIN, "--epochs", "0")
+refuses(["'2.5' is not a whole number from 1"], *TRAIN, "--epochs", "2.5")
+refuses(["'' is not a whole number"], *TRAIN, "--pad", "")
+refuses(["'99999999999999999999' is not a whole number from 0 to 18446744073709551615"], *TRAIN, "--seed", "9" * 20)
+for rate in ("", "1e-50", "nan", "0.1x"):
+    refuses([f"'{rate}' is not a number from 0"], *with_option("--rate", rate))
+decimal = run(*TRAIN, "--epochs", "01", "--seed", "010", "--results", "decimal.jsonl")
+expect(decimal.returncode == 0 and lines_of("decimal.jsonl")[0]["seed"] == 10, f"010 is ten: {decimal.stderr}")
 refuses(["'cos'", "'cosine'"], *TRAIN, "--schedule", "cos")
 refuses(["--no-flip"], *TRAIN, "--flip", "--no-flip")
 refuses(["no residual blocks"], *TRAIN, "--last-gamma", "0")
@@ -231,7 +252,11 @@ refuses(["'-1' is not a number from 0"], *TRAIN, "--last-gamma", "-1")
 refuses(["3 x 32 x 32", "1 x 28 x 28"], "train", "--data", "generated", "--network", "lenet5")
 refuses(["holds no data set"], "train", "--data", ".", "--network", "lenet5")
 refuses(["nowhere"], "report", "nowhere")
+refuses(["--scale-pictures", "no folders of PNG or JPEG files"], *TRAIN, "--scale-pictures")
 if os.path.exists("/dev/full"):
+    with open("/dev/full", "w") as full_disk:
+        unseen = subprocess.run([PROGRAM, "list"], stdout=full_disk, stderr=subprocess.PIPE, text=True)
+    expect(unseen.returncode == 1 and "cannot be written" in unseen.stderr, f"a full stdout is told: {unseen.stderr}")
     os.makedirs("full")
     os.symlink("/dev/full", "full/log.jsonl")
     refuses(["full/log.jsonl", "space"], *TRAIN, "--run", "full")
