@@ -8,6 +8,7 @@
 #include "support/samples.hpp"
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 namespace {
@@ -90,6 +91,16 @@ TEST_CASE("delayed scaling takes the largest magnitude of the steps before, and 
         CHECK(delayed<3>::saturations(r.memory) == beyond);
     }
     CHECK(beyond == 2); // 5 after 2 and 1, 9 after 7
+}
+
+TEST_CASE("delayed scaling begins anew where its memory is another rule's") {
+    for (const float place : {1e6f, -5.0f, -0.5f, std::numeric_limits<float>::quiet_NaN()}) {
+        remembering<delayed<3>> r;
+        r.memory[3] = place;
+        CHECK(r.clip_of(0, 3).high == 3);
+        CHECK(r.memory[0] == 3);
+        CHECK((r.memory[3] >= 0 && r.memory[3] < 3));
+    }
 }
 
 TEST_CASE("the margin of delayed scaling is a power of two, and tensors that cannot be negative keep 0") {

@@ -46,6 +46,7 @@ struct block_scaled : Quantizer {
     static_assert(!is_rotated<Quantizer>,
                   "fqt: block_scaled<hadamard<quantizer>> would not transform; write "
                   "hadamard<block_scaled<quantizer>>");
+    static_assert(refuse_search<typename Quantizer::range>());
     static constexpr bool scales_blocks = true;
     /// The greatest integer of scale 1, and the greatest scale with which integers stay within 127.
     static constexpr int greatest = detail::greatest_of<Quantizer>();

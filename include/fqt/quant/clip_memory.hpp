@@ -30,6 +30,7 @@ struct moving_average {
     static constexpr const char* name = "moving average";
     static constexpr measures needs = range_traits<Rule>::needs;
     static constexpr int memory = 2 + range_traits<Rule>::memory;
+    static constexpr bool searches_uniform_grids = range_traits<Rule>::searches_uniform_grids;
 
     static interval clip(const measurement& m, code_limits limits, std::span<float> kept) {
         const interval now = range_traits<Rule>::clip(m, limits, kept.subspan(2));
@@ -46,7 +47,8 @@ struct moving_average {
 /// clipped. Memory: History magnitudes, the place of the next, and the number of steps whose magnitude was beyond c.
 template <int History = 16, int MarginLog2 = 0>
 struct delayed {
-    static_assert(History >= 1 && History <= 4096 && MarginLog2 >= -8 && MarginLog2 <= 8);
+    static_assert(History >= 1 && History <= 4096 && MarginLog2 >= -8 && MarginLog2 <= 8,
+                  "fqt: delayed<History, MarginLog2> takes 1 to 4096 steps and a margin of 2^-8 to 2^8");
     static constexpr const char* name = "delayed";
     static constexpr int memory = History + 2;
 
@@ -56,8 +58,9 @@ struct delayed {
         const float c = (before > 0 ? before : now) * margin;
         float &place = kept[History], &beyond = kept[History + 1];
         if (now > c) beyond += 1; // exact to 2^24 steps
-        kept[static_cast<std::size_t>(place)] = now;
-        place = place + 1 < History ? place + 1 : 0;
+        // A checkpoint's number may be any, such as another rule's.
+        kept[place > 0 && place < History ? static_cast<std::size_t>(place) : 0] = now;
+        place = place >= 0 && place + 1 < History ? place + 1 : 0;
         return detail::sided(c, m);
     }
     /// How many steps had values beyond their clip.
@@ -91,7 +94,7 @@ struct grad_scale {
 /// Memory: c.
 template <float A = 0.8f>
 struct magnitude_aware {
-    static_assert(A > 0 && A <= 1);
+    static_assert(A > 0 && A <= 1, "fqt: magnitude_aware<A> takes the weight of this step, 0 to 1");
     static constexpr const char* name = "magnitude aware";
     static constexpr measures needs = measures::histogram;
     static constexpr int memory = 1;

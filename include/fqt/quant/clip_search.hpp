@@ -77,9 +77,11 @@ interval search_clip(const measurement& m, code_limits limits, Cost&& cost) {
 } // namespace detail
 
 /// The clip with the least squared error of rounding to the nearest: what ACIQ derives for Gaussian and Laplace
-/// distributions (Banner et al., NeurIPS 2019, from memory), here for the values at hand. For uniform grids.
+/// distributions (Banner et al., NeurIPS 2019, from memory), here for the values at hand. For symmetric, asymmetric and
+/// power_of_two.
 struct least_square_error {
     static constexpr const char* name = "least square error";
+    static constexpr bool searches_uniform_grids = true;
     static constexpr measures needs = measures::histogram;
     static interval clip(const measurement& m, code_limits limits) {
         return detail::search_clip(m, limits, [](const clip_effect& e) { return e.error; });
@@ -87,10 +89,11 @@ struct least_square_error {
 };
 
 /// Direction-sensitive gradient clipping of UI8 (Zhu et al., CVPR 2020, second hand): the clip with the
-/// least d_c = 1 - cos(g, g^). The paper descends along d_c every hundred steps or so; this searches. For uniform
-/// grids.
+/// least d_c = 1 - cos(g, g^). The paper descends along d_c every hundred steps or so; this searches. For
+/// symmetric, asymmetric and power_of_two.
 struct greatest_cosine {
     static constexpr const char* name = "greatest cosine";
+    static constexpr bool searches_uniform_grids = true;
     static constexpr measures needs = measures::histogram;
     static interval clip(const measurement& m, code_limits limits) {
         return detail::search_clip(m, limits, [](const clip_effect& e) { return e.deviation(); });

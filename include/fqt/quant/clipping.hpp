@@ -18,7 +18,8 @@ inline interval clipped_to(float c, const measurement& m) {
     return {std::max(m.range.low, -c), std::min(m.range.high, c)};
 }
 
-/// Low to High, whatever the values are; nothing is measured. DoReFa's activations have fixed_range<0.0f, 1.0f>.
+/// Low to High, whatever the values are. It needs no measurement; extremes are measured all the same where ranges do
+/// not pass through, to find NaN and infinity. DoReFa's activations have fixed_range<0.0f, 1.0f>.
 template <float Low, float High>
 struct fixed_range {
     static_assert(Low <= 0 && High >= 0 && Low < High, "fqt: fixed_range<Low, High> includes 0");
@@ -31,7 +32,7 @@ struct fixed_range {
 /// c = Multiple * sqrt(E x^2): 2 to 4 with few bits.
 template <float Multiple>
 struct rms_multiple {
-    static_assert(Multiple > 0);
+    static_assert(Multiple > 0, "fqt: rms_multiple<Multiple> takes a positive multiple, such as 2.5f");
     static constexpr const char* name = "multiple of the rms";
     static constexpr measures needs = measures::moments;
     static interval clip(const measurement& m, code_limits) {

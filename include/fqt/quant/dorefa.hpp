@@ -23,6 +23,7 @@ struct dorefa_grid {
 template <int Bits, rounding Rounding = stochastic, granularity Granularity = per_tensor, range_rule Range = full_range>
 struct dorefa_levels {
     static_assert(Bits >= 1 && Bits <= 8, "fqt: dorefa_levels<Bits> takes 1 to 8 bits");
+    static_assert(refuse_search<Range>());
     static constexpr int bits = Bits < 2 ? 2 : Bits; // memory has no narrower codes
     static constexpr int intervals = (1 << Bits) - 1;
     static constexpr bool linear = true, unbiased = is_unbiased<Rounding>;
@@ -53,6 +54,7 @@ struct dorefa_levels {
 /// A stochastic sign is dorefa_levels<1, stochastic>.
 template <granularity Granularity = per_tensor, range_rule Range = mean_magnitude>
 struct sign_of {
+    static_assert(refuse_search<Range>());
     static constexpr int bits = 2; // memory has no narrower codes
     static constexpr bool linear = true, clips = true;
     using rounding = nearest;
@@ -60,6 +62,7 @@ struct sign_of {
     using range = Range;
 
     static constexpr code_limits limits(bool is_signed) { return {is_signed ? -1 : 0, 0}; }
+    static constexpr int greatest_integer(bool) { return 1; }
     static grid fit(interval range, code_limits) { return grid_of(range.magnitude()); }
     static auto encode(auto x, const auto&, auto) { return where(x < 0.0f, -1.0f, 0.0f); }
     static auto integer(auto q, const auto&) { return q + q + 1.0f; }

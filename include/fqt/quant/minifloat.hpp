@@ -37,7 +37,7 @@ template <int Exponent, int Mantissa, rounding Rounding = nearest, granularity G
 struct minifloat {
     static_assert(Exponent >= 1 && Exponent <= 5 && Mantissa >= 0 && Exponent + Mantissa <= 7,
                   "fqt: minifloat<Exponent, Mantissa> takes 1 to 5 bits of exponent and 8 bits in all");
-
+    static_assert(refuse_search<Range>());
     static constexpr int bits = 1 + Exponent + Mantissa, top = greatest_index(Exponent, Mantissa);
     static constexpr int bias = (1 << (Exponent - 1)) - 1;
     /// The standard's least magnitude, 2^(1 - bias - Mantissa), which is 1 step here.

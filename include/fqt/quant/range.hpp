@@ -93,6 +93,10 @@ private:
         else return 0;
     }
 
+    static constexpr bool searches_of() {
+        if constexpr (requires { R::searches_uniform_grids; }) return R::searches_uniform_grids;
+        else return false;
+    }
     static constexpr bool clips_of() {
         if constexpr (requires { R::clips; }) return R::clips;
         else return true;
@@ -104,12 +108,24 @@ public:
     static constexpr int memory = memory_of();
     /// Whether values may lie outside: true unless the rule says `clips = false`.
     static constexpr bool clips = clips_of();
+    /// Whether it tries clips on a grid of equally distant values with zero among them, so that no other grid may have
+    /// it.
+    static constexpr bool searches_uniform_grids = searches_of();
 
     static interval clip(const measurement& m, code_limits limits, std::span<float> kept) {
         if constexpr (memory > 0) return R::clip(m, limits, kept);
         else return R::clip(m, limits);
     }
 };
+
+/// For grids that are not uniform, have no zero, or are scaled by blocks.
+template <class R>
+constexpr bool refuse_search() {
+    static_assert(!range_traits<R>::searches_uniform_grids,
+                  "fqt: least_square_error and greatest_cosine search for the best clip of equally distant values with "
+                  "zero among them; give them to symmetric, asymmetric or power_of_two, or take another range rule");
+    return true;
+}
 
 /// A range rule: the whole range, so that nothing is clamped. Symmetric grids take its largest magnitude, affine ones
 /// both ends.
