@@ -77,7 +77,11 @@ struct quantized_weights {
         using range = fqt::range_traits<typename traits::range>;
         const std::size_t row = w.size() / at(outputs);
         std::vector<float> t(w.begin(), w.end());
-        if constexpr (requires { Q::transform(w, std::span(t)); }) Q::transform(w, std::span(t));
+        if constexpr (fqt::transforms_weights<Q>) {
+            float most = 0;
+            for (const float v : w) most = std::max(most, std::abs(v));
+            for (float& v : t) v = Q::transform(v, Q::divisor(most));
+        }
         const bool by_channel = fqt::has_granularity<Q, per_channel>;
         for (int k = 0; k < outputs; ++k) {
             const auto share = by_channel ? std::span(t).subspan(at(k) * row, row) : std::span(t);
@@ -227,7 +231,7 @@ void check() {
                     magnitudes += std::abs(v);
                 }
                 double factor = 1;
-                if constexpr (requires { weight::transform(values, std::span<float>{}); }) {
+                if constexpr (fqt::transforms_weights<weight>) {
                     const double t = std::tanh(double{values[i]});
                     factor = (1 - t * t) / most;
                 }

@@ -481,7 +481,7 @@ private:
         });
         for (const bool of_block : finite)
             if (!of_block) passes::refuse_non_finite("the weight gradient", name_.c_str());
-        weights_.finish_gradient();
+        weights_.finish_gradient(c.threads);
     }
 };
 

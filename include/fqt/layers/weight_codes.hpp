@@ -96,8 +96,14 @@ public:
 
     /// Norms and grids of the values as they are now. Errors: weights of layer `name` are not finite.
     void fit(const char* name, int threads) {
-        if constexpr (transforms) quantizer::transform(all(value), all(transformed_));
-        parallel_for(sizes.outputs(), threads, [&](int k, int) { measure(k); });
+        float divisor = 1;
+        if constexpr (transforms) divisor = quantizer::divisor(greatest());
+        parallel_for(sizes.outputs(), threads, [&](int k, int) {
+            if constexpr (transforms)
+                for (int i = k * sizes.row(); i < (k + 1) * sizes.row(); ++i)
+                    transformed_[i] = quantizer::transform(value[i], divisor);
+            measure(k);
+        });
         for (int k = 0; k < sizes.outputs(); ++k)
             if (!std::isfinite(norm[k])) passes::refuse_non_finite("a weight", name);
         for (int g = 0; g < grids(); ++g) {
@@ -136,20 +142,31 @@ public:
 
     /// From the gradient by the quantized weights to that by the values, in place. It passes straight through, but for
     /// a transform, and for ranges that are learnt: there it stops outside, and the range's slope is summed.
-    void finish_gradient() {
+    void finish_gradient(int threads) {
         if constexpr (rule::learned) {
+            using values = floats<Arch>;
             double sum = 0;
             const float c = *learned;
-            for (int i = 0; i < sizes.count(); ++i) {
-                const float w = value_to_quantize()[i], decoded = product(static_cast<float>(integer_at(i)), *step);
-                using one = floats<arch::generic>;
-                sum = std::fma(double{one(range_rule::slope(one(w), one(decoded), one(c))).lane(0)},
-                               double{gradient[i]}, sum);
-                if (!(std::abs(w) <= c)) gradient[i] = 0;
+            for (int first = 0; first < sizes.count(); first += lanes) {
+                const int count = std::min(lanes, sizes.count() - first);
+                float w[lanes]{}, decoded[lanes]{}, slope[lanes];
+                std::copy_n(value_to_quantize() + first, count, w);
+                for (int i = 0; i < count; ++i) decoded[i] = product(static_cast<float>(integer_at(first + i)), *step);
+                values(range_rule::slope(values::load(w), values::load(decoded), values(c))).store(slope);
+                for (int i = 0; i < count; ++i) {
+                    sum = std::fma(double{slope[i]}, double{gradient[first + i]}, sum);
+                    if (!(std::abs(w[i]) <= c)) gradient[first + i] = 0;
+                }
             }
             *learned_gradient = static_cast<float>(product(sum, range_rule::gradient_scale(sizes.count(), limits)));
         }
-        if constexpr (transforms) quantizer::transform_gradient(all(value), all(gradient));
+        if constexpr (transforms) {
+            const float divisor = quantizer::divisor(greatest());
+            parallel_for(sizes.outputs(), threads, [&](int k, int) {
+                for (int i = k * sizes.row(); i < (k + 1) * sizes.row(); ++i)
+                    gradient[i] = quantizer::transform_gradient(gradient[i], value[i], divisor);
+            });
+        }
     }
 
 protected:
@@ -167,6 +184,11 @@ private:
 
     constexpr int grids() const { return by_channel ? sizes.outputs() : 1; }
     std::span<float> all(float* of) const { return {of, static_cast<std::size_t>(sizes.count())}; }
+    float greatest() const {
+        float most = 0;
+        for (const float w : all(value)) most = std::max(most, std::abs(w));
+        return most;
+    }
     int integer_at(int i) const { return code[i] + (code_bytes == 2 ? 256 * code[sizes.count() + i] : 0); }
 
     /// What is measured of output channel k; a norm of infinity if weights are not finite or too large.

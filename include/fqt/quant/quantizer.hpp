@@ -236,10 +236,10 @@ inline constexpr bool takes_no_negatives = [] {
     if constexpr (requires { range::nonnegative; }) return bool{range::nonnegative};
     else return false;
 }();
-/// Whether Q transforms whole tensors before it quantizes them (tanh_weights.hpp).
+/// Whether Q transforms weights before it quantizes them (tanh_weights.hpp).
 template <class Q>
-inline constexpr bool transforms_weights = requires(std::span<const float> w, std::span<float> t) {
-    Q::transform(w, t);
+inline constexpr bool transforms_weights = requires(float w) {
+    Q::transform(w, w);
 };
 
 } // namespace fqt
