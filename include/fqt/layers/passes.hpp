@@ -254,7 +254,7 @@ void reduce(const context& c, std::byte* shared, double* sums, const Add& add) {
         for (int i = 0; i < Sums * channels; ++i) sums[i] += partial[i];
 }
 
-/// The sums of g and of g times the units of x: what batch normalization and biases need.
+/// The sums of g and of g times the units of x: what batch normalization needs.
 template <class Arch, class X, class G>
 void reduce_gradient(const context& c, const X& x, const G& g, std::byte* shared, double* sums) {
     reduce<Arch, G::dims, 2>(c, shared, sums, [x, g](auto& sum, int n, int p, int b) FQT_INLINE_LAMBDA {

@@ -123,8 +123,6 @@ public:
         if (X::learns) p.gradient(dx_, in_size, written);
         p.reads_gradient(read);
 
-        const auto samples = static_cast<std::size_t>(p.batch());
-        p.shared(samples * passes::reduce_bytes(G.outputs));
         p.shared(forward_memory(nullptr, p.batch()).bytes);
         backward_memory memory(nullptr, p.batch());
         p.shared(memory.bytes);
@@ -287,7 +285,7 @@ private:
         grid dx_tensor{}, dw_tensor{}; // of block formats
         float* group_sums{};
         std::byte* measuring{};
-        double* reduced{};
+        double* reduced{}; // sums of h, for a bias
         std::size_t bytes{};
 
         constexpr backward_memory(std::byte* base, int samples) {
@@ -298,10 +296,10 @@ private:
             if constexpr (shared_codes) dw = dx;
             if constexpr (reflects) reflecting = reflecting_groups::carve(memory, samples);
             group_sums = memory.take<float>(static_cast<std::size_t>(groups) * weight_kernel::sums);
-            measuring =
-                memory.take<std::byte>(std::max({dx_codes::encode_bytes(samples), dw_codes::encode_bytes(samples),
-                                                 passes::reduce_bytes(G.outputs) * static_cast<std::size_t>(samples)}));
-            reduced = memory.take<double>(2 * static_cast<std::size_t>(out_channels));
+            measuring = memory.take<std::byte>(
+                std::max({dx_codes::encode_bytes(samples), dw_codes::encode_bytes(samples),
+                          passes::reduce_bytes(G.outputs, Bias) * static_cast<std::size_t>(samples)}));
+            if constexpr (Bias) reduced = memory.take<double>(static_cast<std::size_t>(out_channels));
             bytes = memory.used();
         }
     };
@@ -311,7 +309,9 @@ public:
     auto backward(const context& c, const X& x, const H& h, const Plus& plus) {
         backward_memory memory(c.shared, c.samples);
         if constexpr (Bias) {
-            passes::reduce_gradient<Arch>(c, view(x), h, memory.measuring, memory.reduced);
+            passes::reduce<Arch, G.out(), 1>(c, memory.measuring, memory.reduced,
+                                             [h](auto& sum, int n, int p, int b)
+                                                 FQT_INLINE_LAMBDA { sum[0].add(h.template load<Arch>(n, p, b)); });
             for (int k = 0; k < G.outputs; ++k) {
                 bias_gradient_[k] = static_cast<float>(memory.reduced[k]);
                 if (!std::isfinite(bias_gradient_[k]))
