@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What users of a network rely on, whatever it is made of.
+#include <fqt/layers/gate.hpp>
 #include <fqt/network/initialise.hpp>
 
 #include <doctest/doctest.h>
@@ -52,6 +53,14 @@ constexpr fqt::scheme stochastic_activations{
 constexpr auto two_convs = conv<2> | batch_norm<> | conv<2> | batch_norm<>;
 constexpr auto one_conv = conv<2, fqt::window{.kernel = 1}> | batch_norm<>;
 constexpr auto blocks = input<1, 4, 4> | batch_norm<> | residual(two_convs, one_conv);
+constexpr auto two_products =
+    input<2, 4, 4> | conv<16> | batch_norm<> | relu | conv<16> | batch_norm<> | global_avg_pool | dense<3>;
+constexpr auto rotated_blocks = fqt::w8a8_blocks<2>;
+constexpr auto named_parts =
+    input<2, 4, 4> | residual(named<"first">(conv<2> | batch_norm<> | relu) | named<"second">(conv<2> | batch_norm<>));
+constexpr auto gated_body = input<2, 4, 4> | residual(conv<2> | batch_norm<> | relu | squeeze_excite<2, 1>);
+constexpr auto ends_with_product = input<2, 4, 4> | residual(conv<2> | batch_norm<> | relu | conv<2>);
+constexpr auto nested_blocks = input<2, 4, 4> | residual(conv<2> | batch_norm<> | residual(conv<2> | batch_norm<>));
 constexpr auto any_spec = net_with<fqt::any_rectifier>;
 using network = fqt::network<spec, fqt::w8a8g4>;
 using any_network = fqt::network<any_spec, fqt::w8a8g4>; // unrectified, unless it is told which
@@ -406,4 +415,37 @@ TEST_CASE("a rectifier is told which batch normalization ends a block's body, th
     const std::map<std::string, bool> expected{
         {"1", false}, {"2.body.1", false}, {"2.body.3", true}, {"2.shortcut.1", false}};
     CHECK(closes == expected);
+}
+
+TEST_CASE("a rectifier is told the weight scales where they are folded into what is quantized") {
+    const auto uneven = []<const auto & Scheme>() {
+        fqt::network<two_products, Scheme> net{fqt::seed{3}, {.batch = 2, .threads = 1}};
+        support::pass(net, digest::batch<fqt::network<two_products, Scheme>>(2, 0));
+        std::vector<bool> found; // by normalization
+        net.each_normalization([&](const auto& n) {
+            const auto scales = n.facts().weight_scale;
+            found.push_back(std::ranges::any_of(scales, [&](float s) { return s != scales[0]; }));
+            if (!found.back()) CHECK(scales[0] == 1);
+        });
+        return found;
+    };
+    using answers = std::vector<bool>;
+    CHECK(uneven.template operator()<fqt::w8a8g4>() == answers{false, true}); // the first product has no dX
+    CHECK(uneven.template operator()<fqt::w8a8>() == answers{false, false});  // whose products are of floats
+    CHECK(uneven.template operator()<rotated_blocks>() == answers{false, false});
+}
+
+TEST_CASE("which normalization ends a body is known where parts have names, and where gates or products follow") {
+    const auto closing = []<const auto & Spec>() {
+        fqt::network<Spec, fqt::fp32> net{fqt::seed{0}, {.batch = 1}};
+        std::vector<std::string> names;
+        net.each_normalization([&](const auto& n) {
+            if (n.facts().closes_block) names.push_back(n.name().c_str());
+        });
+        return names;
+    };
+    CHECK(closing.template operator()<named_parts>() == std::vector<std::string>{"1.body.second.1"});
+    CHECK(closing.template operator()<gated_body>() == std::vector<std::string>{"1.body.1"});
+    CHECK(closing.template operator()<ends_with_product>().empty());
+    CHECK(closing.template operator()<nested_blocks>() == std::vector<std::string>{"1.body.2.body.1"});
 }

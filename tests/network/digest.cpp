@@ -75,23 +75,23 @@ inline constexpr auto the_rest = input<3, 16, 16> | conv<16> | batch_norm<> | re
 
 TEST_CASE("every layer, with mixed formats, gives the same bits on any number of threads") {
     for (const int threads : {1, 2, 3})
-        CHECK(digest::of_training<fqt::network<everything, mixed>>(5, 3, threads) == 16517980831850423446u);
+        CHECK(digest::of_training<fqt::network<everything, mixed>>(5, 3, threads) == 7675989324262404146u);
 }
 TEST_CASE("a small network with 4-bit gradients gives the same bits on any number of threads") {
     for (const int threads : {1, 2, 3})
-        CHECK(digest::of_training<fqt::network<small, fqt::w8a8g4>>(5, 3, threads) == 11017148727640181678u);
+        CHECK(digest::of_training<fqt::network<small, fqt::w8a8g4>>(5, 3, threads) == 15568325272017410417u);
 }
 TEST_CASE("so does the fp32 scheme") {
     for (const int threads : {1, 2, 3})
         CHECK(digest::of_training<fqt::network<small, fqt::fp32>>(5, 3, threads) == 16763308493453808624u);
 }
 TEST_CASE("so does the scheme with float gradients") {
-    CHECK(digest::of_training<fqt::network<small, fqt::w8a8>>(5, 3, 2) == 3306700733016165215u);
+    CHECK(digest::of_training<fqt::network<small, fqt::w8a8>>(5, 3, 2) == 5858150114906566854u);
 }
 TEST_CASE("so do fixed-point master weights and momentum") {
     using net = fqt::network<small, fqt::w8a8g4>;
     CHECK(digest::of_training<net, fqt::fixed_point<16>, fqt::fixed_point<8, fqt::nearest>>(5, 3, 2)
-          == 12481201850902262669u);
+          == 10007768398196023190u);
 }
 TEST_CASE("so do parts by published algorithms") {
     for (const int threads : {1, 2, 3})
@@ -99,7 +99,7 @@ TEST_CASE("so do parts by published algorithms") {
 }
 TEST_CASE("so do two bits in blocks of 16 channels") {
     for (const int threads : {1, 2})
-        CHECK(digest::of_training<fqt::network<small, fqt::w8a8_blocks<2>>>(5, 3, threads) == 10292205806280049245u);
+        CHECK(digest::of_training<fqt::network<small, fqt::w8a8_blocks<2>>>(5, 3, threads) == 15470649559750932988u);
 }
 TEST_CASE("so do grouped convolutions, other activations, and weight gradients of several samples at once") {
     CHECK(digest::of_training<fqt::network<the_rest, fqt::w8a8g4>>(64, 2, 2) == 1753007208503586034u);

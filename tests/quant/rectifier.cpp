@@ -256,3 +256,15 @@ TEST_CASE("where every gamma or every weight scale is zero, losses and slopes ar
     std::ranges::fill(c.weight_scale, 0.0f);
     CHECK(slopes_of<fqt::gain_energy<fqt::quantized_gain>>(c).by_gamma == slopes_of<fqt::gain_energy<>>(c).by_gamma);
 }
+
+TEST_CASE("rules that leave sigma alone say so, wherever they act") {
+    using namespace fqt;
+    CHECK(is_detached<unrectified>);
+    CHECK(is_detached<gain_crest<quantized_gain>>);
+    CHECK(is_detached<bounded_gammas<0.3f>>);
+    CHECK(is_detached<bounded_branches<>>);
+    CHECK(is_detached<at_block_ends<gain_energy<>>>);
+    CHECK_FALSE(is_detached<even_gains<layer_gain, through_sigma>>);
+    CHECK_FALSE(is_detached<at_block_ends<gain_energy<layer_gain, through_sigma>>>);
+    CHECK_FALSE(is_detached<any_rectifier>);
+}

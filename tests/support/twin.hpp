@@ -60,8 +60,9 @@ struct batch_norm final : layer {
 
     value forward(run& r, const value& from) override {
         x = from;
-        const double count = double(r.samples) * in.pixels(),
-                     folds = x.from ? std::accumulate(x.from->fold.begin(), x.from->fold.end(), 0.0) : 1;
+        const double count = double(r.samples) * in.pixels();
+        double folds = 0;
+        for (int c = 0; c < in.channels; ++c) folds += x.from ? x.from->folded(c) : 1;
         value y;
         for (int c = 0; c < in.channels; ++c) {
             const std::size_t k = at(c);
@@ -80,7 +81,7 @@ struct batch_norm final : layer {
             const double s = std::sqrt(real_variance + double{1e-5f});
             inverse[k] = unit / s, sigma[k] = r.real(s);
             if (r.anchor || rule.through_sigma) given[k] = sigma[k];
-            factor[k] = rule.quantized_gain && x.from ? x.from->fold[k] * in.channels / folds : 1;
+            factor[k] = rule.quantized_gain && x.from ? x.from->folded(c) * in.channels / folds : 1;
             scale[k] = r.real(gamma[k] * inverse[k]), shift[k] = r.real(beta[k] - gamma[k] / s * (real_mean - bias));
             if (x.range.empty()) continue;
             const auto [low, high] = x.from ? x.from->unit_range[k] : x.range[k];

@@ -88,6 +88,9 @@ struct product final : coding_layer {
     }
     int products() const override { return 1; }
     bool starts_with_product() const override { return true; }
+    bool multiplies_integers_for_dx() const { return !formats.weight.passes() && !formats.dx.passes(); }
+    /// What is folded into h for dX, by channel; 1 where nothing is.
+    double folded(int k) const { return learns && multiplies_integers_for_dx() ? fold[at(k)] : 1; }
     void place(lists& l, const std::string& called, const scheme& s, bool first, bool last) override {
         place_input(l, called, s.where(first || last), s.where(first || last).activation);
         l.products.push_back(this);
@@ -185,7 +188,7 @@ struct product final : coding_layer {
                 for (int p = 0; p < out.pixels(); ++p) of_sample[at(n)] += h.v(n, k, p);
             bias_gradient[at(k)] = r.real(std::accumulate(of_sample.begin(), of_sample.end(), 0.0));
         }
-        const bool integer = !formats.weight.passes() && !formats.dx.passes(),
+        const bool integer = multiplies_integers_for_dx(),
                    shared = learns && formats.dx == formats.dw && !formats.dx.passes();
         coded for_dx, for_dw;
         if (learns) {

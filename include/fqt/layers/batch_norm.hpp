@@ -145,7 +145,7 @@ public:
     auto forward(const context& c, const X& x, const Before& before) {
         weight_scale_ = weight_norm_ = ones_;
         if constexpr (requires { before.moments(); }) {
-            weight_scale_ = before.weight_scales().data();
+            if (const auto scales = before.weight_scales(); !scales.empty()) weight_scale_ = scales.data();
             weight_norm_ = before.weight_norms().data();
         }
         round_parameters();
@@ -400,6 +400,7 @@ struct batch_norm_spec : spec {
                   "fqt: frozen statistics do not learn, so a rectifier cannot act through sigma; make it detached: "
                   "gain_crest<layer_gain, detached>, or detached = true in your own");
     static constexpr const char* name = "batch_norm";
+    static constexpr bool renews = true;
     static constexpr inferred output(shape in) { return in; }
     static constexpr int parameters(shape in) { return 2 * in.channels; }
     template <shape In, class Scheme, class Arch>

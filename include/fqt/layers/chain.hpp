@@ -6,6 +6,7 @@
 #include <fqt/core/fixed_string.hpp>
 #include <fqt/layers/layer.hpp>
 
+#include <algorithm>
 #include <array>
 #include <string_view>
 #include <utility>
@@ -53,6 +54,7 @@ struct chain_spec : spec {
     static constexpr const char* name = "";
     static constexpr int count = sizeof...(Specs);
     static constexpr int products = (Specs::products + ... + 0);
+    static constexpr bool renews = (Specs::renews || ...);
     static_assert(
         [] {
             constexpr std::string_view labels[] = {detail::label_of<Specs>()...};
@@ -158,10 +160,12 @@ struct chain_spec : spec {
         }
         void prepare(naming n) {
             constexpr std::string_view names[] = {detail::label_of<Specs>()...};
+            constexpr bool renewing[] = {Specs::renews...};
             each([&](auto& element, std::size_t i) {
                 naming inner = n;
                 inner.name = names[i].empty() ? n.name / static_cast<int>(i) : n.name / names[i];
-                inner.closes_block = n.closes_block && i + 2 >= count;
+                inner.closes_block =
+                    n.closes_block && std::none_of(renewing + i + 1, renewing + count, [](bool r) { return r; });
                 element.prepare(inner);
             });
         }

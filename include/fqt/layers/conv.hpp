@@ -24,6 +24,7 @@ struct conv_spec : spec {
                   "fqt: a conv's window needs kernel >= 1, stride >= 1, 0 <= pad < kernel and groups >= 1");
     static constexpr const char* name = "conv";
     static constexpr int products = 1;
+    static constexpr bool renews = true;
     static constexpr bool starts_with_product = true;
 
     static constexpr geometry of(shape in) { return geometry_of(in, Out, Window); }
@@ -46,6 +47,7 @@ struct dense_spec : spec {
     static_assert(Out >= 1, "fqt: dense<Out> needs at least one output");
     static constexpr const char* name = "dense";
     static constexpr int products = 1;
+    static constexpr bool renews = true;
     static constexpr bool starts_with_product = true;
 
     static constexpr geometry of(shape in) { return geometry_of_dense(in, Out); }

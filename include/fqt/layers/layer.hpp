@@ -30,6 +30,7 @@ namespace fqt {
 struct spec {
     static constexpr int products = 0;
     static constexpr bool starts_with_product = false;
+    static constexpr bool renews = false; ///< a product or normalization: one before it does not end a residual block
     static constexpr int parameters(shape) { return 0; }
     static constexpr std::int64_t macs(shape) { return 0; }
 };

@@ -158,18 +158,4 @@ concept normalization_policy = requires(const channel_statistics& s) {
 }
 || requires { requires !N::of_batch; };
 
-namespace detail {
-template <class Gain>
-std::true_type is_detached_rule(const gain_rule<Gain, detached>*);
-std::false_type is_detached_rule(...);
-} // namespace detail
-
-/// Whether a rectifier has no slope by sigma: the library's where they are `detached`; one of your own where it says
-/// `static constexpr bool detached = true`.
-template <class R>
-inline constexpr bool is_detached = [] {
-    if constexpr (requires { R::detached; }) return bool{R::detached};
-    else return std::same_as<R, unrectified> || decltype(detail::is_detached_rule(static_cast<R*>(nullptr)))::value;
-}();
-
 } // namespace fqt

@@ -86,11 +86,14 @@ class product_layer {
     float *dx_memory_{}, *dw_memory_{}; // of the gradients' range rules
     path name_{};
     int number_{};
+    bool folds_scales_{};
 
     template <class X>
     using input_type = typename stored_input<G.in, activation_quantizer, Arch>::template type<X>;
     template <class X> // whether products take X's integers as signed bytes, which two bytes always are
     static constexpr bool signs = !X::nonnegative || quantizer_traits<activation_quantizer>::integer_bytes(false) == 2;
+    template <class X> // whether the scales of weights are folded into h before it is quantized for dX
+    static constexpr bool folds = integer_backward && !rotates && X::learns;
     template <class X>
     static constexpr bool clips = stored_input<G.in, activation_quantizer, Arch>::template changes_gradient<X>;
 
@@ -190,12 +193,16 @@ public:
 
     /// First and second moments of the sums, left by the forward pass for a batch normalization behind it.
     passes::moments moments() const { return {first_, second_, low_, high_}; }
-    std::span<const float> weight_scales() const { return {weights_.fold, G.outputs}; }
+    /// What is folded into each channel of h before it is quantized for dX; empty where nothing is.
+    std::span<const float> weight_scales() const {
+        return {weights_.fold, folds_scales_ ? std::size_t{G.outputs} : std::size_t{0}};
+    }
     std::span<const float> weight_norms() const { return {weights_.norm, G.outputs}; }
 
     template <class X>
     auto forward(const context& c, const X& x) {
         weights_.prepare(c, number_, name_.c_str(), signs<X>, X::learns);
+        folds_scales_ = folds<X>;
         input_.prepare_forward(c, x, name_);
         set_scale(x, 1.0f / unit);
         const auto out = view(x);
@@ -318,7 +325,7 @@ public:
                     passes::refuse_non_finite("the gradient of a bias", name_.c_str());
             }
         }
-        constexpr bool wants_dx = X::learns, folds = wants_dx && integer_backward && !rotates;
+        constexpr bool wants_dx = X::learns;
         if constexpr (blocked_dx || blocked_dw) fit_blocks(c, h, memory);
         if constexpr (wants_dx && has_dx_codes) {
             const auto stream = stream_of(c, number_, purpose::input_gradient);
@@ -327,7 +334,7 @@ public:
                 else c.watcher.see_detail(name_.view(), "exact input_gradient", c.samples, values);
                 memory.dx.template encode<Arch>(c, values, stream, memory.measuring, dx_memory_, name_.c_str());
             };
-            if constexpr (folds)
+            if constexpr (folds<X>)
                 c.watcher.see_detail(name_.view(), "weight_scale", 1,
                                      stored_gradient<shape{G.outputs, 1, 1}, float>{weights_.fold});
             if constexpr (reflects)
@@ -363,7 +370,7 @@ public:
                 c.threads);
             if constexpr (reflects && clips<X>) memory.reflecting.template restore<Arch>(c, nothing{}, dx_);
             else if constexpr (reflects) memory.reflecting.template restore<Arch>(c, plus, dx_);
-            finish_weight_gradient<shared_codes && folds>(c, x, memory);
+            finish_weight_gradient<shared_codes && folds<X>>(c, x, memory);
             const stored_gradient<G.in, gradient_type> result{dx_};
             if constexpr (clips<X>) {
                 // What lay outside the input's range gets no gradient by this product; `plus` is not its business.

@@ -123,6 +123,7 @@ template <layer_spec Body, layer_spec Shortcut>
 struct residual_spec : spec {
     static constexpr const char* name = "residual";
     static constexpr int products = Body::products + Shortcut::products;
+    static constexpr bool renews = true;
     static constexpr bool starts_with_product = Body::starts_with_product;
 
     static constexpr inferred output(shape in) {

@@ -40,12 +40,21 @@ concept rectifier = requires(const normalization& n, std::span<float> slopes) {
 /// A rectifier that does nothing.
 struct unrectified {
     static constexpr const char* name = "unrectified";
+    static constexpr bool detached = true;
     static float penalty(const normalization&, std::span<float> by_gamma, std::span<float> by_sigma) {
         std::ranges::fill(by_gamma, 0.0f);
         std::ranges::fill(by_sigma, 0.0f);
         return 0;
     }
 };
+
+/// Whether a rectifier has no slope by sigma: the library's where they are `detached`; one of your own where it says
+/// `static constexpr bool detached = true`.
+template <class R>
+inline constexpr bool is_detached = [] {
+    if constexpr (requires { R::detached; }) return bool{R::detached};
+    else return false;
+}();
 
 /// A rectifier's rule as a value: what network_options.rectifier takes.
 using rectifier_rule = float (*)(const normalization&, std::span<float> by_gamma, std::span<float> by_sigma);
@@ -56,20 +65,26 @@ inline constexpr rectifier_rule rule_of = &R::penalty;
 /// take it as an option, and for comparisons without a compilation for each rectifier.
 struct any_rectifier : unrectified {
     static constexpr const char* name = "chosen at run time";
+    static constexpr bool detached = false; // it may be any
 };
 
 // ---- which gain, and whether sigma learns ----
 
 /// The gain of the layer: r = gamma / sigma.
 struct layer_gain {
-    static double factor(const normalization&, std::size_t) { return 1; }
+    static double sum_of_scales(const normalization&) { return 0; }
+    static double factor(const normalization&, std::size_t, double) { return 1; }
 };
 /// The gain of the tensor that is quantized: r times the weight scale that is folded into it, relative to the mean
-/// scale.
+/// scale. Where nothing is folded - in the network's first product, behind hadamard<...>, in gradients that are floats
+/// or in blocks - it is the gain of the layer.
 struct quantized_gain {
-    static double factor(const normalization& n, std::size_t c) {
+    static double sum_of_scales(const normalization& n) {
         double sum = 0;
         for (const float s : n.weight_scale) sum += double{s};
+        return sum;
+    }
+    static double factor(const normalization& n, std::size_t c, double sum) {
         return sum > 0 ? double{n.weight_scale[c]} * static_cast<double>(n.channels()) / sum : 1;
     }
 };
@@ -80,19 +95,27 @@ struct through_sigma {};
 
 namespace detail {
 
-// Rules below are losses f(r) of the gains; this turns df/dr into slopes: dr/dgamma = factor / sigma and
-// dr/dsigma = -r / sigma. Doubles, one division a channel: a handful of numbers a layer.
+// Rules below are losses f(r) of the gains r[c]; this turns df/dr into slopes: dr/dgamma = factor / sigma and
+// dr/dsigma = -r / sigma. Doubles: a handful of numbers a layer.
 template <class Gain, class Flow>
-struct gain_rule {
-    static double gain(const normalization& n, std::size_t c) {
-        return product(double{n.gamma[c]} / double{n.sigma[c]}, Gain::factor(n, c));
+class gains {
+    const normalization& n_;
+    double sum_of_scales_ = Gain::sum_of_scales(n_);
+
+    double factor(std::size_t c) const { return Gain::factor(n_, c, sum_of_scales_); }
+
+public:
+    explicit gains(const normalization& n) : n_(n) {}
+    double operator[](std::size_t c) const { return product(double{n_.gamma[c]} / double{n_.sigma[c]}, factor(c)); }
+    void slope(std::size_t c, double by_gain, std::span<float> by_gamma, std::span<float> by_sigma) const {
+        const double sigma = double{n_.sigma[c]};
+        by_gamma[c] = static_cast<float>(by_gain * (factor(c) / sigma));
+        by_sigma[c] = std::same_as<Flow, detached> ? 0.0f : static_cast<float>(-by_gain * ((*this)[c] / sigma));
     }
-    static void slope(const normalization& n, std::size_t c, double by_gain, std::span<float> by_gamma,
-                      std::span<float> by_sigma) {
-        const double sigma = double{n.sigma[c]};
-        by_gamma[c] = static_cast<float>(by_gain * (Gain::factor(n, c) / sigma));
-        by_sigma[c] = std::same_as<Flow, detached> ? 0.0f : static_cast<float>(-by_gain * (gain(n, c) / sigma));
-    }
+};
+template <class Flow>
+struct rule_with {
+    static constexpr bool detached = std::same_as<Flow, fqt::detached>;
 };
 
 } // namespace detail
@@ -100,15 +123,16 @@ struct gain_rule {
 /// A rectifier: half the mean of r^2, f = (1 / 2C) sum r_c^2. The mean gain bounds the product of gains over layers
 /// (arithmetic-geometric mean), which is how absolute noise grows.
 template <class Gain = layer_gain, class Flow = detached>
-struct gain_energy : detail::gain_rule<Gain, Flow> {
+struct gain_energy : detail::rule_with<Flow> {
     static constexpr const char* name = "gain_energy";
     static float penalty(const normalization& n, std::span<float> by_gamma, std::span<float> by_sigma) {
+        const detail::gains<Gain, Flow> gains(n);
         double loss = 0;
         const double channels = n.channels();
         for (std::size_t c = 0; c < n.gamma.size(); ++c) {
-            const double r = gain_energy::gain(n, c);
+            const double r = gains[c];
             loss = std::fma(r, r, loss);
-            gain_energy::slope(n, c, r / channels, by_gamma, by_sigma);
+            gains.slope(c, r / channels, by_gamma, by_sigma);
         }
         return static_cast<float>(loss / (2 * channels));
     }
@@ -116,15 +140,16 @@ struct gain_energy : detail::gain_rule<Gain, Flow> {
 
 /// A rectifier: f = (1 / 2C) sum max(0, |r_c| - 1)^2. Acts on channels that amplify, and leaves the others alone.
 template <class Gain = layer_gain, class Flow = detached>
-struct gain_hinge : detail::gain_rule<Gain, Flow> {
+struct gain_hinge : detail::rule_with<Flow> {
     static constexpr const char* name = "gain_hinge";
     static float penalty(const normalization& n, std::span<float> by_gamma, std::span<float> by_sigma) {
+        const detail::gains<Gain, Flow> gains(n);
         double loss = 0;
         const double channels = n.channels();
         for (std::size_t c = 0; c < n.gamma.size(); ++c) {
-            const double r = gain_hinge::gain(n, c), excess = std::max(0.0, std::abs(r) - 1);
+            const double r = gains[c], excess = std::max(0.0, std::abs(r) - 1);
             loss = std::fma(excess, excess, loss);
-            gain_hinge::slope(n, c, std::copysign(excess, r) / channels, by_gamma, by_sigma);
+            gains.slope(c, std::copysign(excess, r) / channels, by_gamma, by_sigma);
         }
         return static_cast<float>(loss / (2 * channels));
     }
@@ -133,22 +158,23 @@ struct gain_hinge : detail::gain_rule<Gain, Flow> {
 /// A rectifier: f = log |r|_8 - log |r|_2, a smooth logarithm of max|r| over its rms. Blind to a factor common to all
 /// channels, it narrows the spread that a grid shared by all channels pays for. 0 and flat where every gain is 0.
 template <class Gain = layer_gain, class Flow = detached>
-struct gain_crest : detail::gain_rule<Gain, Flow> {
+struct gain_crest : detail::rule_with<Flow> {
     static constexpr const char* name = "gain_crest";
     static float penalty(const normalization& n, std::span<float> by_gamma, std::span<float> by_sigma) {
         // Gains relative to the largest, so that the eighth power neither overflows nor vanishes.
+        const detail::gains<Gain, Flow> gains(n);
         double largest = 0, second = 0, eighth = 0;
-        for (std::size_t c = 0; c < n.gamma.size(); ++c) largest = std::max(largest, std::abs(gain_crest::gain(n, c)));
+        for (std::size_t c = 0; c < n.gamma.size(); ++c) largest = std::max(largest, std::abs(gains[c]));
         if (!(largest > 0)) return unrectified::penalty(n, by_gamma, by_sigma);
         for (std::size_t c = 0; c < n.gamma.size(); ++c) {
-            const double t = gain_crest::gain(n, c) / largest, t2 = t * t, t4 = t2 * t2;
+            const double t = gains[c] / largest, t2 = t * t, t4 = t2 * t2;
             second = std::fma(t, t, second);
             eighth = std::fma(t4, t4, eighth);
         }
         for (std::size_t c = 0; c < n.gamma.size(); ++c) {
-            const double t = gain_crest::gain(n, c) / largest, t3 = t * t * t;
+            const double t = gains[c] / largest, t3 = t * t * t;
             const double peak = t3 * t3 * t / eighth, spread = t / second;
-            gain_crest::slope(n, c, (peak - spread) / largest, by_gamma, by_sigma);
+            gains.slope(c, (peak - spread) / largest, by_gamma, by_sigma);
         }
         return math::log(static_cast<float>(eighth)) / 8 - math::log(static_cast<float>(second)) / 2;
     }
@@ -159,19 +185,24 @@ namespace detail {
 /// Losses (1 / 2C) sum (log(|r_c| + 1e-6) - centre)^2, where the centre is a constant or the mean: then its slope adds
 /// nothing, since deviations from the mean sum to 0.
 template <class Gain, class Flow>
-struct log_gain_rule : gain_rule<Gain, Flow> {
+struct log_gain_rule : rule_with<Flow> {
     static double magnitude(double r) { return std::abs(r) + 1e-6; }
-    static double log_gain(const normalization& n, std::size_t c) {
-        return double{math::log(static_cast<float>(magnitude(log_gain_rule::gain(n, c))))};
+    static double log_of(double r) { return double{math::log(static_cast<float>(magnitude(r)))}; }
+    static double mean_log(const normalization& n) {
+        const detail::gains<Gain, Flow> gains(n);
+        double mean = 0;
+        for (std::size_t c = 0; c < n.gamma.size(); ++c) mean += log_of(gains[c]) / n.channels();
+        return mean;
     }
     static float spread_about(double centre, const normalization& n, std::span<float> by_gamma,
                               std::span<float> by_sigma) {
+        const detail::gains<Gain, Flow> gains(n);
         const double channels = n.channels();
         double loss = 0;
         for (std::size_t c = 0; c < n.gamma.size(); ++c) {
-            const double r = log_gain_rule::gain(n, c), d = log_gain(n, c) - centre;
+            const double r = gains[c], d = log_of(r) - centre;
             loss = std::fma(d, d, loss);
-            log_gain_rule::slope(n, c, d / (channels * std::copysign(magnitude(r), r)), by_gamma, by_sigma);
+            gains.slope(c, d / (channels * std::copysign(magnitude(r), r)), by_gamma, by_sigma);
         }
         return static_cast<float>(loss / (2 * channels));
     }
@@ -186,9 +217,7 @@ template <class Gain = layer_gain, class Flow = detached>
 struct even_gains : detail::log_gain_rule<Gain, Flow> {
     static constexpr const char* name = "even_gains";
     static float penalty(const normalization& n, std::span<float> by_gamma, std::span<float> by_sigma) {
-        double mean = 0;
-        for (std::size_t c = 0; c < n.gamma.size(); ++c) mean += even_gains::log_gain(n, c) / n.channels();
-        return even_gains::spread_about(mean, n, by_gamma, by_sigma);
+        return even_gains::spread_about(even_gains::mean_log(n), n, by_gamma, by_sigma);
     }
 };
 
@@ -209,6 +238,7 @@ template <float Bound>
 struct bounded_gammas {
     static_assert(Bound > 0 && Bound < 1e3f, "fqt: bounded_gammas<Bound> takes a positive bound, such as 0.3f");
     static constexpr const char* name = "bounded_gammas";
+    static constexpr bool detached = true;
     static float penalty(const normalization& n, std::span<float> by_gamma, std::span<float> by_sigma) {
         double loss = 0;
         const double channels = n.channels();
@@ -237,6 +267,7 @@ struct at_block_ends {
         return text;
     }();
     static constexpr const char* name = label.chars;
+    static constexpr bool detached = is_detached<R>;
     static float penalty(const normalization& n, std::span<float> by_gamma, std::span<float> by_sigma) {
         return n.closes_block ? R::penalty(n, by_gamma, by_sigma) : unrectified::penalty(n, by_gamma, by_sigma);
     }
