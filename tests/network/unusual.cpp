@@ -16,6 +16,8 @@ constexpr auto average_first = input<2, 6, 6> | avg_pool<> | dense<4>;
 constexpr auto statistics_first = input<2, 6, 6> | batch_norm<> | dense<4>;
 constexpr auto relu_first = input<2, 6, 6> | relu | dense<4>;
 constexpr auto block_first = input<2, 6, 6> | residual(conv<5, fqt::window{1, 2, 0}>, pad_shortcut<5, 2>) | dense<4>;
+constexpr auto normalized_shortcut = input<2, 6, 6> | conv<5> | batch_norm<> | relu
+    | residual(conv<5> | batch_norm<>, batch_norm<>) | relu | global_avg_pool | dense<4>;
 constexpr auto block_of_statistics_first = input<2, 6, 6> | residual(batch_norm<> | relu) | dense<4>;
 
 } // namespace
@@ -30,6 +32,8 @@ TEST_CASE("a network that begins with a residual trains") { check_trains<block_f
 TEST_CASE("a network that begins with a residual without a product trains") {
     check_trains<block_of_statistics_first>();
 }
+
+TEST_CASE("a residual whose shortcut is a batch normalization trains") { check_trains<normalized_shortcut>(); }
 
 TEST_CASE("a batch normalization of the images learns its gains and shifts") {
     using network = fqt::network<statistics_first, fqt::w8a8g4>;

@@ -4,7 +4,8 @@
 // integer is 256 high + low, both signed bytes, and a product is the sum of up to four products of bytes,
 //   x w = 65536 xh wh + 256 (xh wl + xl wh) + xl wl,
 // by the same kernels: each of them an exact int32 sum, and these are added in float, from the first to the last, by
-// one fma each. The result is exact while it is below 2^24.
+// one fma each, which rounds once: the result is exact where each of these sums is a number of 24 bits times its
+// factor.
 //
 // A source of two bytes also has
 //   source.template integers<Arch>(pixel, block) -> f32x16

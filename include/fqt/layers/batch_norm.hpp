@@ -141,8 +141,8 @@ public:
     }
 
     /// Before: the layer whose sums x are, if any: it has their moments and the scales and norms of its weights.
-    template <class X, class Before>
-    auto forward(const context& c, const X& x, const Before& before) {
+    template <class X, class Before = nothing>
+    auto forward(const context& c, const X& x, const Before& before = {}) {
         weight_scale_ = weight_norm_ = ones_;
         if constexpr (requires { before.moments(); }) {
             if (const auto scales = before.weight_scales(); !scales.empty()) weight_scale_ = scales.data();

@@ -325,11 +325,13 @@ template <layer_spec Body>
 constexpr residual_spec<Body, identity_spec> residual(Body) {
     return {};
 }
-/// body(x) + shortcut(x): a pad_shortcut, or a convolution with its batch normalization.
+/// body(x) + shortcut(x): a pad_shortcut, a convolution with its batch normalization, or a batch normalization alone.
 template <layer_spec Body, layer_spec Shortcut>
 constexpr residual_spec<Body, Shortcut> residual(Body, Shortcut) {
     return {};
 }
+/// A shortcut without weights (He, Zhang, Ren, Sun 2016, option A): each Stride-th row and column, and Out channels, of
+/// which those beyond the input's are zero; Out is at least the channels that come in.
 template <int Out, int Stride = 1>
 inline constexpr pad_shortcut_spec<Out, Stride> pad_shortcut{};
 } // namespace layers

@@ -5,7 +5,8 @@
 // running range instead. An input that is stored in the wanted format already is used as it is.
 //
 // Where the range rule clips, the gradient passes only where a value lay inside (the straight-through estimator); where
-// the range is learnt, its slope is summed in a pass of its own.
+// the range is learnt, its slope is summed in a pass of its own. Block formats pass the gradient everywhere, also where
+// their scales clip.
 
 #include <fqt/layers/block_rounding.hpp>
 #include <fqt/layers/layer.hpp>

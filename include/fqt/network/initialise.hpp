@@ -14,7 +14,7 @@ namespace fqt {
 
 /// Laws of a weight, with fan_in = taps x input channels of a group and fan_out = taps x output channels.
 enum class weight_law {
-    he_uniform,     ///< variance 2 / fan_in, uniform (He, Zhang, Ren, Sun 2015, eq. 10): what a network begins with
+    he_uniform,     ///< variance 2 / fan_in, uniform (He, Zhang, Ren, Sun 2015, eq. 10): a new network's, drawn anew
     he_normal,      ///< variance 2 / fan_in, normal
     he_fan_out,     ///< variance 2 / fan_out, normal: what ResNets are usually begun with
     glorot_uniform, ///< variance 2 / (fan_in + fan_out), uniform (Glorot and Bengio 2010, eq. 16)

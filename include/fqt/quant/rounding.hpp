@@ -26,7 +26,7 @@ struct nearest {
 };
 
 /// A rounding to one of the two neighbours, up with a probability equal to the fraction: unbiased, E[round(x)] = x, to
-/// within 2^-17. The fraction x - floor(x) is exact, so no bias comes from an addition.
+/// within 2^-17. The fraction x - floor(x) is exact but just below 0, where it is rounded by 2^-25 at most.
 struct stochastic {
     static constexpr const char* name = "stochastic";
     static constexpr bool draws = true;

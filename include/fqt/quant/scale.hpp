@@ -89,7 +89,8 @@ struct fixed_scale {
     static float step(float, float) { return power_of_two_of(Log2Step); }
 };
 
-/// A range rule for grids that do not depend on their values: nothing is measured.
+/// A range rule for grids that do not depend on their values. It needs no measurement; extremes are measured all the
+/// same where ranges do not pass through, to find NaN and infinity.
 struct unmeasured {
     static constexpr const char* name = "unmeasured";
     static constexpr measures needs = measures::nothing;

@@ -51,7 +51,9 @@ struct sgd_options {
 };
 
 /// Stochastic gradient descent: v = momentum * v + g, w = w - rate * v (Sutskever et al. 2013, as in common libraries).
-/// Master and Momentum are full_precision or fixed_point<bits, rounding>.
+/// Master and Momentum are full_precision or fixed_point<bits, rounding>; with a fixed-point Master the weights are
+/// rounded at once. The network must outlive it and stay in its place. Errors: a momentum outside [0, 1), a decay that
+/// is negative or not finite.
 template <class Network, class Master = full_precision, class Momentum = full_precision>
 class sgd {
     Network& network_;
