@@ -125,6 +125,12 @@ static_assert(
     std::same_as<at_edges<4>::weight_quantizer,
                  fqt::symmetric<8>> && std::same_as<at_edges<12>::input_gradient_quantizer, fqt::symmetric<12>>);
 
+using mean_at_edges = fqt::product_scheme<
+    fqt::placed<fqt::scheme<fqt::symmetric<8>, fqt::symmetric<8>, fqt::symmetric<2, fqt::stochastic>,
+                            fqt::mean_of<4, fqt::symmetric<2, fqt::stochastic>>>,
+                true, false>>;
+static_assert(std::same_as<mean_at_edges::weight_gradient_quantizer, fqt::symmetric<8, fqt::stochastic>>);
+
 TEST_CASE("every grid point of 2 to 16 bits, signed and unsigned, keeps its code") {
     CHECK(grid_points_stay<fqt::nearest>());
     CHECK(grid_points_stay<fqt::stochastic>());

@@ -261,7 +261,7 @@ TEST_CASE("what a probe says of one draw is what loops in doubles over the obser
         CHECK(row.gain.greatest == doctest::Approx(most).epsilon(1e-4));
         CHECK(row.gain.spread == doctest::Approx(std::sqrt(squares - logs * logs)).epsilon(1e-3));
         CHECK(row.quantized.mean > 0);
-        CHECK(row.quantized.mean != row.gain.mean);
+        CHECK((row.quantized.mean == row.gain.mean) == (layer == "a")); // nothing is folded in behind images
     }
 }
 

@@ -330,6 +330,9 @@ TEST_CASE("runs that cannot be made are refused before the first step") {
     refuses(quiet(2), fqt::generated_images(4, {1, 12, 13}, 40, {1}), test, rate,
             "the training set has images of 1 x 12 x 13");
     refuses(quiet(2), train, fqt::generated_images(5, picture, 40, {1}), rate, "the test set has 5 classes");
+    fqt::dataset unscaled = test;
+    unscaled.scale = {};
+    refuses(quiet(2), train, unscaled, rate, "other scales, so the network would see other numbers");
     refuses(quiet(2), train, test, schedule::cosine{}, "cosine.steps is 0");
     refuses(quiet(2), train, test, schedule::cosine{.steps = 25}, "covers 25 steps and the run has 26");
     refuses(quiet(2), train, test, schedule::constant{.warmup = 26}, "warms up for 26 steps and the run has 26");

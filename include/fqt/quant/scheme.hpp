@@ -7,6 +7,7 @@
 #include <fqt/quant/blocks.hpp>
 #include <fqt/quant/dorefa.hpp>
 #include <fqt/quant/hadamard.hpp>
+#include <fqt/quant/mean_of.hpp>
 #include <fqt/quant/quantizer.hpp>
 
 #include <algorithm>
@@ -154,6 +155,11 @@ struct at_least_eight_bits<symmetric<Bits, Rounding, Granularity, Range>> {
 };
 template <class Q>
 struct at_least_eight_bits<hadamard<Q>> : at_least_eight_bits<Q> {};
+template <int N, class Q>
+struct at_least_eight_bits<mean_of<N, Q>> { // 8 bits need no mean
+    using wide = typename at_least_eight_bits<Q>::type;
+    using type = std::conditional_t<std::same_as<wide, Q>, mean_of<N, Q>, wide>;
+};
 template <class Q>
 struct at_least_eight_bits<block_scaled<Q>> {
     using type = symmetric<8, typename Q::rounding, typename Q::granularity>;

@@ -231,6 +231,7 @@ private:
     template <class LossGradient>
     std::vector<float> measure_exact(std::span<const float> images, int samples, LossGradient& loss_gradient,
                                      detail::exact_gradients& exact) {
+        twin_.stop_observing(); // what a pass before may have left by throwing
         take_over(twin_);
         const std::span<const float> logits = twin_.forward(images, samples);
         logits_.assign(logits.begin(), logits.end());

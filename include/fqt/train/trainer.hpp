@@ -190,8 +190,8 @@ public:
 
     /// Runs epochs first_epoch to epochs - 1 over `data`, testing on `test`. on_step(step_facts) and
     /// on_epoch(epoch_facts) may return nothing, or false to end the run; one that on_step ends is tested as it then
-    /// stands. Errors: no epochs, empty or unfitting data sets, a batch larger than planned, a schedule shorter
-    /// than the run, a loss that is not finite.
+    /// stands. Errors: no epochs, empty or unfitting data sets, sets of unequal scales, a batch larger than planned, a
+    /// schedule shorter than the run or all warm-up, a loss that is not finite.
     template <class OnStep = no_callback, class OnEpoch = no_callback>
     history run(source_view data, source_view test, OnStep on_step = {}, OnEpoch on_epoch = {}) {
         check(data, test);
@@ -248,7 +248,12 @@ private:
         if (options_.evaluate_every < 0)
             fail("evaluate_every is %d epochs; it must be 0 (never) or more", options_.evaluate_every);
         detail::check_fit(network_, data, "training", options_.batch);
-        if (options_.evaluate_every > 0) detail::check_fit(network_, test, "test", options_.batch);
+        if (options_.evaluate_every > 0) {
+            detail::check_fit(network_, test, "test", options_.batch);
+            if (data.scale() != test.scale())
+                fail("the training set and the test set have other scales, so the network would see other numbers for "
+                     "the same pixel; set test.scale = train.scale");
+        }
         if constexpr (!has_rectification)
             if (options_.rectification)
                 fail("options.rectification is set, but this network has no set_rectification(weight); leave it empty");
