@@ -1,8 +1,9 @@
 #pragma once
 // SPDX-License-Identifier: BSD-3-Clause
-// Specs and layers. A spec is an empty value without shape or precision: conv<16>, relu, residual(...). A layer is what
-// a network makes of it for one input shape, scheme and instruction set: Spec::layer<In, Scheme, Arch>. A layer does
-// not know its neighbours, so equal blocks are compiled once. Its members, x standing for its lazy input:
+// Specs and layers. A spec is an empty value without shape or precision: conv<16>, relu, residual(...). It has a
+// `name`, for messages, and output(shape): the shape of what comes out, or why nothing can. A layer is what a network
+// makes of it for one input shape, scheme and instruction set: Spec::layer<In, Scheme, Arch>. A layer does not know its
+// neighbours, so equal blocks are compiled once. Its members, x standing for its lazy input:
 //   plan(planner&, x)              asks for memory; the same call hands it out. Returns view(x)
 //   prepare(naming)                learns its name and number
 //   forward(context, x)            trains: computes what is to be stored, returns the lazy output
