@@ -207,7 +207,9 @@ TEST_CASE("other damage is refused by file and line") {
                   "\"steps\": a value that is not an int");
     check_refused(replaced(line_of(epoch(0)), "\"epoch\":0", "\"epoch\":3000000000"),
                   "\"epoch\": an integer that is out");
-    check_refused(replaced(line_of(epoch(0)), "\"epoch\":0", "\"epoch\":-1"), "an epoch below 0");
+    for (const char* beyond : {"-1", "2147483647"})
+        check_refused(replaced(line_of(epoch(0)), "\"epoch\":0", std::string("\"epoch\":") + beyond),
+                      "an epoch that is out of range");
     check_refused(replaced(line_of(epoch(0)), "\"loss\":0.1", "\"loss\":\"low\""),
                   "\"train\": \"loss\": a value that is");
     check_refused(replaced(line_of(epoch(0)), "\"name\":\"bn1\"", "\"name\":1"),
@@ -247,6 +249,9 @@ TEST_CASE("a log that cannot be opened, read or written is refused by name") {
 
 TEST_CASE("a file that is no log is not appended to") {
     const folder in;
+    const program::log_writer first(in.path + "/shared.jsonl");
+    CHECK_THROWS_WITH_AS(program::log_writer(in.path + "/shared.jsonl"), Contains("being written by another run"),
+                         fqt::error);
     CHECK_THROWS_WITH_AS(program::log_writer(file_of(in, "precious")), Contains("is not the log of a run"), fqt::error);
     CHECK(text_of(in.path + "/made.jsonl") == "precious");
 }
