@@ -13,10 +13,11 @@ missing_packages() {
 # error.
 install_packages() {
     command -v dpkg-query >/dev/null || return 0
-    local missing install log as_root=()
+    local missing get install package log as_root=()
     missing=$(missing_packages $1 $2)
     [ -n "$missing" ] || return 0
-    install="apt-get update && apt-get install -y --no-install-recommends $missing"
+    get="apt-get install -y --no-install-recommends"
+    install="apt-get update; $get $missing || for package in $missing; do $get \$package; done"
     if [ "$(id -u)" != 0 ]; then as_root=(sudo); fi
     if [ "$(id -u)" = 0 ] || { command -v sudo >/dev/null && { [ -t 0 ] || sudo -n true 2>/dev/null; }; }; then
         echo "installing $missing"
@@ -27,8 +28,10 @@ install_packages() {
         fi
         rm -f "$log"
     else
-        echo "missing packages; as root: $install"
+        echo "missing packages; as root: apt-get update && $get $missing"
     fi
+    missing=$(missing_packages $2)
+    [ -z "$missing" ] || echo "goes on without $missing"
     missing=$(missing_packages $1)
     [ -z "$missing" ] || { echo "cannot go on without $missing"; return 1; }
 }

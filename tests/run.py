@@ -21,11 +21,18 @@ CASES = re.compile(r"\[doctest\] test cases: +\d+ \| +(\d+) passed \| +(\d+) fai
 def configure(build, **environment):
     """Sets up a build folder; one that is there already is set up again, since packages may have come or gone. Returns
     whether it is set up."""
-    again = ["--reconfigure"] * (build / "build.ninja").exists()
-    done = subprocess.run(["meson", "setup", *again, build, ROOT], env=os.environ | environment, text=True,
+    environment = os.environ | environment
+    again, compiler, note = [], environment.get("CXX", ""), build / "compiler.txt"
+    if (build / "build.ninja").exists():
+        # Meson keeps the compiler that the folder was set up with.
+        same = not note.exists() or note.read_text() == compiler
+        again = ["--reconfigure" if same else "--wipe"]
+    done = subprocess.run(["meson", "setup", *again, "-Dtests=enabled", build, ROOT], env=environment, text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if done.returncode:
         print(done.stdout)
+    else:
+        note.write_text(compiler)
     for line in done.stdout.splitlines():
         if line.startswith("Message: No test"):
             print(line.removeprefix("Message: "), flush=True)
@@ -92,6 +99,10 @@ def test(build, suites, long, **environment):
     # The build files come first, so that a test listed since the last run is seen.
     if not configure(build, **environment) or ninja(build, "build.ninja", stdout=subprocess.DEVNULL).returncode:
         return 0, 1
+    known = {suite.removeprefix("fqt:") for test in introspect(build, "--tests") for suite in test["suite"]}
+    if not suites <= known:
+        print(f"there is no suite {', '.join(sorted(suites - known))}; there are {', '.join(sorted(known))}")
+        return 0, 1
     tests = list(selected(build, suites, long))
     built = compile_tests(build, tests)
     middle = time.monotonic()
@@ -112,6 +123,8 @@ def main():
 
     builds = [test(ROOT / "build/tests", suites, long)]
     clang = shutil.which("clang++-19") or shutil.which("clang++")
+    if options.long and not clang:
+        print("No tests with clang: clang++ is missing (Debian: clang-19)")
     if options.long and clang:
         print(f"again with {clang}")
         builds.append(test(ROOT / "build/tests-clang", suites, False, CXX=clang))
@@ -124,4 +137,8 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except (OSError, ValueError, KeyError, subprocess.CalledProcessError, KeyboardInterrupt) as problem:
+        print(f"the tests ended early: {problem or 'interrupted'}\n0 passed, 1 failed")
+        sys.exit(1)
