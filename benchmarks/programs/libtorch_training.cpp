@@ -5,6 +5,7 @@
 //     libtorch_training fp32|bf16 <folder of CIFAR-10> <threads> <epochs> <images>
 #include "libtorch_networks.hpp"
 #include "training.hpp"
+#include <algorithm>
 #include <cstdio>
 #include <string>
 #include <torch/torch.h>
@@ -20,7 +21,7 @@ torch::Tensor images_of(const fqt::batch& now) {
 
 torch::Tensor labels_of(const fqt::batch& now) {
     auto labels = torch::empty({now.samples}, torch::kLong);
-    for (int n = 0; n < now.samples; ++n) labels[n] = std::int64_t{now.labels[static_cast<std::size_t>(n)]};
+    std::copy(now.labels.begin(), now.labels.end(), labels.data_ptr<std::int64_t>());
     return labels;
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <string>
 #include <sys/resource.h>
@@ -68,6 +69,7 @@ private:
         return text_ += '"' + std::string(name) + "\": ";
     }
     static std::string number(double value) {
+        if (std::isnan(value)) return "NaN"; // as Python reads it
         char digits[32];
         std::snprintf(digits, sizeof digits, "%.9g", value);
         return digits;
