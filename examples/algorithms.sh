@@ -4,8 +4,9 @@
 # normalization, three seeds and two epochs each, and prints the table of docs/algorithms.md. Hours on two cores; what
 # the results file has already is not run again, so it can be stopped and called anew at any time.
 #
-#   examples/algorithms.sh [--speed] [--only NAME] [--seeds N] [--file FILE.jsonl]
+#   examples/algorithms.sh [--speed] [--quick] [--only NAME] [--seeds N] [--file FILE.jsonl]
 #
+# --quick  one short epoch each on made-up pictures, results in build/algorithms
 # --speed  measures the time of a training step instead; the machine must be quiet
 # --file   where results are appended; docs/results/algorithms.jsonl unless given
 #
@@ -13,7 +14,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-if [ "${1:-}" = --help ] || [ "${1:-}" = -h ]; then sed -n '3,14s/^# \?//p' "$0"; exit 0; fi
+if [ "${1:-}" = --help ] || [ "${1:-}" = -h ]; then sed -n '3,15s/^# \?//p' "$0"; exit 0; fi
 
 . tests/packages.sh
 . examples/build.sh
@@ -24,8 +25,11 @@ mkdir -p docs/results
 build_example algorithms "ten minutes or so: some 25 networks, each compiled whole"
 
 file=docs/results/algorithms.jsonl
-for ((i = 1; i < $#; ++i)); do
-    if [ "${!i}" = --file ]; then next=$((i + 1)); file=${!next}; fi
+for ((i = 1; i <= $#; ++i)); do
+    case "${!i}" in
+        --file) next=$((i + 1)); file=${!next:?"--file takes a path"} ;;
+        --quick) file=$build/quick.jsonl ;; # which is for trying out
+    esac
 done
 $build/examples/algorithms --file "$file" "$@"
 python3 examples/algorithms/table.py "$file"

@@ -13,11 +13,11 @@
 #
 # On Debian, packages that are missing are installed first. The build is kept in build/study.
 set -euo pipefail
-cd "$(dirname "$0")/.."
-
 if [ $# = 0 ] || [ "$1" = --help ] || [ "$1" = -h ]; then sed -n '3,16s/^# \?//p' "$0"; exit 0; fi
-data=$1
+[ -d "$1" ] || { echo "there is no folder $1; the first word is that of CIFAR-10's binary files"; exit 2; }
+data=$(cd "$1" && pwd)
 shift
+cd "$(dirname "$0")/.."
 file=docs/results/study.jsonl
 plan=no
 words=("$@" "")
@@ -29,6 +29,8 @@ for ((i = 0; i < $#; i++)); do
     esac
 done
 
+if [ $plan = yes ]; then exec python3 examples/study/study.py --program fqt --data "$data" "$@"; fi
+
 . tests/packages.sh
 . examples/build.sh
 install_packages "g++ meson ninja-build pkg-config python3 libxsimd-dev zlib1g-dev libcli11-dev nlohmann-json3-dev \
@@ -39,6 +41,5 @@ mkdir -p docs/results
 build_example fqt "half an hour or so: some fifty networks, each compiled whole"
 
 python3 examples/study/study.py --program $build/examples/fqt --data "$data" "$@"
-if [ $plan = yes ]; then exit; fi
 python3 examples/study/table.py "$file"
 python3 examples/study/plot.py "$file" "${file%.jsonl}.svg"

@@ -44,6 +44,9 @@ struct arguments {
 int run(const arguments& a) {
     auto list = study::algorithms();
     std::ranges::sort(list, {}, &study::algorithm::number);
+    if (!a.only.empty() && std::ranges::count(list, a.only, &study::algorithm::name) == 0)
+        fqt::fail("no algorithm is called '%s'; the first column of docs/algorithms.md has the names", a.only.c_str());
+    if (a.seeds < 1) fqt::fail("--seeds takes how many, 1 or more");
     const fqt::train_and_test data = load_data(a.quick);
 
     std::set<std::string> done;
