@@ -25,11 +25,9 @@ mkdir -p docs/results
 build_example algorithms "ten minutes or so: some 25 networks, each compiled whole"
 
 file=docs/results/algorithms.jsonl
-for ((i = 1; i <= $#; ++i)); do
-    case "${!i}" in
-        --file) next=$((i + 1)); file=${!next:?"--file takes a path"} ;;
-        --quick) file=$build/quick.jsonl ;; # which is for trying out
-    esac
+case " $* " in *" --quick "*) file=$build/quick.jsonl ;; esac # which is for trying out
+for ((i = 1; i < $#; ++i)); do
+    if [ "${!i}" = --file ]; then next=$((i + 1)); file=${!next}; fi
 done
 $build/examples/algorithms --file "$file" "$@"
 python3 examples/algorithms/table.py "$file"

@@ -5,10 +5,13 @@
 Usage: table.py <results.jsonl>
 """
 import collections
-import json
 import math
 import pathlib
 import sys
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "study"))
+from study import lines_of  # noqa: E402
 
 
 def accuracy(values):
@@ -23,15 +26,6 @@ def accuracy(values):
         text += f" +- {math.sqrt(sum((v - mean) ** 2 for v in values) / (len(values) - 1) / len(values)):.2f}"
     notes = [f"{diverged} diverged"] * (diverged > 0) + ["1 seed"] * (len(values) == 1)
     return text + (f" ({', '.join(notes)})" if notes else "")
-
-
-def lines_of(path):
-    """What was measured, without lines that a full disk has cut short."""
-    for number, line in enumerate(path.read_text("utf-8", "replace").splitlines(), 1):
-        try:
-            yield json.loads(line)
-        except json.JSONDecodeError:
-            print(f"{path}: line {number} is no result and is left out", file=sys.stderr)
 
 
 def main(path):

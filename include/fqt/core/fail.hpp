@@ -25,10 +25,11 @@ public:
     va_start(arguments, format);
     va_copy(again, arguments);
     const int length = std::vsnprintf(nullptr, 0, format, arguments);
-    std::string text(static_cast<std::size_t>(length > 0 ? length : 0) + 1, '\0'); // vsnprintf ends it with a zero
-    std::vsnprintf(text.data(), text.size(), format, again);
-    text.pop_back();
-    text.insert(0, "fqt: ");
+    std::string text = "fqt: ";
+    const std::size_t start = text.size(), room = static_cast<std::size_t>(length > 0 ? length : 0) + 1;
+    text.resize(start + room);
+    std::vsnprintf(text.data() + start, room, format, again);
+    text.pop_back(); // the zero that ends it
     va_end(again);
     va_end(arguments);
 #if defined(__cpp_exceptions)

@@ -86,7 +86,6 @@ class product_layer {
     float *dx_memory_{}, *dw_memory_{}; // of the gradients' range rules
     path name_{};
     int number_{};
-    bool folds_scales_{};
 
     template <class X>
     using input_type = typename stored_input<G.in, activation_quantizer, Arch>::template type<X>;
@@ -195,14 +194,14 @@ public:
     passes::moments moments() const { return {first_, second_, low_, high_}; }
     /// What is folded into each channel of h before it is quantized for dX; empty where nothing is.
     std::span<const float> weight_scales() const {
-        return {weights_.fold, folds_scales_ ? std::size_t{G.outputs} : std::size_t{0}};
+        const bool folds_here = integer_backward && !rotates && dx_; // which has a place where the input learns
+        return {weights_.fold, folds_here ? std::size_t{G.outputs} : std::size_t{0}};
     }
     std::span<const float> weight_norms() const { return {weights_.norm, G.outputs}; }
 
     template <class X>
     auto forward(const context& c, const X& x) {
         weights_.prepare(c, number_, name_.c_str(), signs<X>, X::learns);
-        folds_scales_ = folds<X>;
         input_.prepare_forward(c, x, name_);
         set_scale(x, 1.0f / unit);
         const auto out = view(x);

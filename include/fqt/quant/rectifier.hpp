@@ -40,7 +40,6 @@ concept rectifier = requires(const normalization& n, std::span<float> slopes) {
 /// A rectifier that does nothing.
 struct unrectified {
     static constexpr const char* name = "unrectified";
-    static constexpr bool detached = true;
     static float penalty(const normalization&, std::span<float> by_gamma, std::span<float> by_sigma) {
         std::ranges::fill(by_gamma, 0.0f);
         std::ranges::fill(by_sigma, 0.0f);
@@ -53,7 +52,7 @@ struct unrectified {
 template <class R>
 inline constexpr bool is_detached = [] {
     if constexpr (requires { R::detached; }) return bool{R::detached};
-    else return false;
+    else return std::same_as<R, unrectified>;
 }();
 
 /// A rectifier's rule as a value: what network_options.rectifier takes.
@@ -65,7 +64,6 @@ inline constexpr rectifier_rule rule_of = &R::penalty;
 /// take it as an option, and for comparisons without a compilation for each rectifier.
 struct any_rectifier : unrectified {
     static constexpr const char* name = "chosen at run time";
-    static constexpr bool detached = false; // it may be any
 };
 
 // ---- which gain, and whether sigma learns ----

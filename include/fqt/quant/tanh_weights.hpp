@@ -4,6 +4,7 @@
 //   divisor(most)                       of a tensor whose largest magnitude is `most`
 //   transform(w, divisor)               what is quantized of a weight
 //   transform_gradient(g, w, divisor)   the gradient by w from the one by that
+
 #include <fqt/core/math.hpp>
 #include <fqt/quant/quantizer.hpp>
 

@@ -48,7 +48,7 @@ struct trainer_options {
     bool drop_last = false; ///< leave out an epoch's last batch where it is smaller
     augmentation augment{};
     float label_smoothing = 0; ///< 0 <= s < 1
-    float mixup = 0;           ///< alpha, 0 (none) to 4 (mixup.hpp); right answers are counted by a picture's own label
+    float mixup = 0; ///< alpha, 0 (none) or 1e-3 to 4 (mixup.hpp); right answers are counted by a picture's own label
     /// Weight of the rectifiers' loss at each step: any schedule, or weight(step) of your own. Empty: it stays as the
     /// network has it.
     std::function<float(std::int64_t)> rectification{};
