@@ -42,10 +42,14 @@ LIBTORCH_KINDS = ("fp32", "bf16") if knows("avx512bw") else ("fp32",)
 
 
 def busy_seconds():
-    """CPU seconds that all processes have used since the machine started."""
-    fields = pathlib.Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
-    idle = int(fields[3]) + int(fields[4])
-    return (sum(map(int, fields[:8])) - idle) / os.sysconf("SC_CLK_TCK")
+    """CPU seconds that all processes have used since the machine started, on the processors that this may run on."""
+    names = {f"cpu{number}" for number in os.sched_getaffinity(0)}
+    ticks = 0
+    for line in pathlib.Path("/proc/stat").read_text().splitlines():
+        name, *fields = line.split()
+        if name in names:
+            ticks += sum(map(int, fields[:8])) - int(fields[3]) - int(fields[4])  # without idle and iowait
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def alone(run):
@@ -62,7 +66,8 @@ def alone(run):
         if others / max(time.monotonic() - start, 0.05) <= MOST_LOAD:
             return result
         time.sleep(1)
-    sys.exit("other processes use the CPU, so times would mean nothing; stop them, or wait, and run this again")
+    sys.exit("other processes use the CPU, so times would mean nothing; stop them, or wait, and run this again, or keep to "
+             "processors that they leave alone: taskset --cpu-list 2-5 benchmarks/run.sh ...")
 
 
 def thread_counts():
