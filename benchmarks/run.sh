@@ -46,10 +46,7 @@ install_packages "g++ meson ninja-build pkg-config python3 libxsimd-dev" \
 
 build=build/benchmarks
 mkdir -p build
-again=() # a folder that is there already may not know of peers that were installed since
-if [ -f $build/build.ninja ]; then again=(--reconfigure); fi
-meson setup "${again[@]}" $build -Dtests=disabled -Dexamples=disabled -Ddocs=disabled -Dbenchmarks=enabled \
-    >$build.log 2>&1 || { cat $build.log; exit 1; }
+python3 -B tests/set_up.py $build -Dtests=disabled -Dexamples=disabled -Ddocs=disabled -Dbenchmarks=enabled
 echo "building"
 ninja -C $build "${suites[@]/#/bench_}" >$build.log 2>&1 || { tail -n 40 $build.log; exit 1; }
 export PYTHONDONTWRITEBYTECODE=1

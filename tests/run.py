@@ -14,29 +14,20 @@ import subprocess
 import sys
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+from set_up import ROOT, set_up
+
 CASES = re.compile(r"\[doctest\] test cases: +\d+ \| +(\d+) passed \| +(\d+) failed")
 
 
 def configure(build, **environment):
-    """Sets up a build folder; one that is there already is set up again, since packages may have come or gone. Returns
-    whether it is set up."""
-    environment = os.environ | environment
-    again, compiler, note = [], environment.get("CXX", ""), build / "compiler.txt"
-    if (build / "build.ninja").exists():
-        # Meson keeps the compiler that the folder was set up with.
-        same = not note.exists() or note.read_text() == compiler
-        again = ["--reconfigure" if same else "--wipe"]
-    done = subprocess.run(["meson", "setup", *again, "-Dtests=enabled", build, ROOT], env=environment, text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    if done.returncode:
-        print(done.stdout)
-    else:
-        note.write_text(compiler)
-    for line in done.stdout.splitlines():
+    """Sets up a build folder, and says what will not be tested. Returns whether it is set up."""
+    output, good = set_up(build, "-Dtests=enabled", **environment)
+    if not good:
+        print(output)
+    for line in output.splitlines():
         if line.startswith("Message: No test"):
             print(line.removeprefix("Message: "), flush=True)
-    return done.returncode == 0
+    return good
 
 
 def introspect(build, what):
