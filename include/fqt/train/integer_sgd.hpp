@@ -176,7 +176,7 @@ public:
                 most = std::max(most, std::abs(w));
             }
             if (Update::own_exponent && most > 0)
-                exponents_.back() = std::max(ceil_log2(double{most}) + 1 - Update::bits, -126);
+                exponents_.back() = std::max(ceil_log2(double{most}) + 1 - Update::bits, least_exponent);
             const int exponent = exponents_.back();
             for (float& w : p.value) {
                 const double code = std::nearbyint(std::ldexp(double{w}, -exponent));
@@ -224,6 +224,8 @@ private:
     // Of a chunk, which is one thread's at a time: below this a thread costs more than it saves. A multiple of 8, so
     // that a chunk has its own random blocks.
     static constexpr std::size_t chunk = 4096;
+    // Of a grid whose codes are normal floats.
+    static constexpr int least_exponent = -126, greatest_exponent = 129 - Update::bits;
 
     static float value_of(double code, int exponent) { return static_cast<float>(std::ldexp(code, exponent)); }
 
@@ -245,6 +247,10 @@ private:
                 fail("'%s' is on a grid of 2^%d, and this integer_sgd's is 2^%d: its file was written by another rule; "
                      "load it with that, or call place_weights()",
                      p.name.c_str(), exponent, 1 - Update::bits);
+            if (exponent < least_exponent || exponent > greatest_exponent)
+                fail("'%s' is on a grid of 2^%d, whose codes are no floats; load another checkpoint, or call "
+                     "place_weights()",
+                     p.name.c_str(), exponent);
             chunks_.assign((p.value.size() + chunk - 1) / chunk, {0, true, true});
             in_chunks(p.value.size(), [&](std::size_t number, std::size_t first, std::size_t last) {
                 chunk_facts facts{0, true, true};
