@@ -208,8 +208,7 @@ void check() {
     else CHECK(dx.compared == samples * inputs);
     CHECK(dx.worst < 1e-6);
     if constexpr (fqt::range_traits<range_rule>::learned) {
-        const double scale =
-            std::same_as<range_rule, fqt::learned_step> ? 15.0 * 15 / std::sqrt(samples * inputs * 15.0) : 1;
+        const double scale = std::same_as<range_rule, fqt::learned_step> ? 15.0 * 15 / std::sqrt(inputs * 15.0) : 1;
         CHECK(std::abs(double{parameter("middle.input_range").gradient[0]} - by_range * scale)
               < 1e-5 * range_magnitudes * scale);
     }

@@ -227,8 +227,8 @@ private:
         });
         double total = 0;
         for (int n = 0; n < c.samples; ++n) total += of_sample[n];
-        const double count = static_cast<double>(c.samples) * Shape.size();
-        *learned_gradient_ = static_cast<float>(product(total, range_rule::gradient_scale(count, limits_for(x))));
+        const double scale = range_rule::gradient_scale(static_cast<double>(Shape.size()), limits_for(x));
+        *learned_gradient_ = static_cast<float>(product(total, scale));
     }
 };
 

@@ -11,8 +11,9 @@ namespace fqt {
 
 /// A learned range c = s q_max, s the step of learned step size quantization (Esser, McKinstry, Bablani, Appuswamy,
 /// Modha: LSQ, ICLR 2020). In units of c their eq. 3 reads d xhat / d c = (xhat - x) / c inside, -1 or 1 outside. The
-/// first step is 2 E|x| / sqrt(q_max) and the gradient of s is scaled by 1 / sqrt(n q_max) (their section 2.2). The
-/// gradient of c is scaled so that descent moves c by q_max times what it would move s: by q_max^2 / sqrt(n q_max).
+/// first step is 2 E|x| / sqrt(q_max) and the gradient of s is scaled by 1 / sqrt(n q_max) (their section 2.2), n
+/// the weights of a layer or the features of one sample, whatever the batch. The gradient of c is scaled so that
+/// descent moves c by q_max times what it would move s: by q_max^2 / sqrt(n q_max).
 struct learned_step {
     static constexpr const char* name = "learned step";
     static constexpr bool learned = true;

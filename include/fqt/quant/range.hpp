@@ -10,7 +10,7 @@
 //   learned = true            the range is a parameter c, and the grid covers [-c, c], or [0, c]
 //   initial(m, limits)        what it begins with, from moments
 //   slope(x, xhat, c)         d xhat / d c, in lanes, for a value x that was quantized to xhat
-//   gradient_scale(n, limits) a factor of the gradient of c, for n values
+//   gradient_scale(n, limits) a factor of the gradient of c, for n weights or values of one sample
 // A rule that says `nonnegative = true` is for tensors that cannot be negative.
 
 #include <fqt/simd/lanes.hpp>
