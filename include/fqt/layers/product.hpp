@@ -126,7 +126,7 @@ public:
         p.reads_gradient(read);
 
         p.shared(forward_memory(nullptr, p.batch()).bytes);
-        backward_memory memory(nullptr, p.batch());
+        const backward_memory memory(nullptr, p.batch(), X::learns);
         p.shared(memory.bytes);
         p.scratch(rounded_bytes + forward_kernel::staged_bytes);
         p.scratch(rounded_bytes + backward_kernel::staged_bytes);
@@ -294,13 +294,15 @@ private:
         double* reduced{}; // sums of h, for a bias
         std::size_t bytes{};
 
-        constexpr backward_memory(std::byte* base, int samples) {
+        constexpr backward_memory(std::byte* base, int samples, bool wants_dx) {
             carver memory(base);
-            if constexpr (has_dx_codes) dx = dx_codes::carve(memory, samples);
+            if constexpr (has_dx_codes)
+                if (wants_dx || shared_codes) dx = dx_codes::carve(memory, samples);
             if constexpr (!is_real<weight_gradient_quantizer> && !blocked_dw && !shared_codes)
                 dw = dw_codes::carve(memory, samples);
             if constexpr (shared_codes) dw = dx;
-            if constexpr (reflects) reflecting = reflecting_groups::carve(memory, samples);
+            if constexpr (reflects)
+                if (wants_dx) reflecting = reflecting_groups::carve(memory, samples);
             group_sums = memory.take<float>(static_cast<std::size_t>(groups) * weight_kernel::sums);
             measuring = memory.take<std::byte>(
                 std::max({dx_codes::encode_bytes(samples), dw_codes::encode_bytes(samples),
@@ -313,7 +315,8 @@ private:
 public:
     template <class X, class H, class Plus>
     auto backward(const context& c, const X& x, const H& h, const Plus& plus) {
-        backward_memory memory(c.shared, c.samples);
+        constexpr bool wants_dx = X::learns;
+        backward_memory memory(c.shared, c.samples, wants_dx);
         if constexpr (Bias) {
             passes::reduce<Arch, G.out(), 1>(c, memory.measuring, memory.reduced,
                                              [h](auto& sum, int n, int p, int b)
@@ -324,7 +327,6 @@ public:
                     passes::refuse_non_finite("the gradient of a bias", name_.c_str());
             }
         }
-        constexpr bool wants_dx = X::learns;
         if constexpr (blocked_dx || blocked_dw) fit_blocks(c, h, memory);
         if constexpr (wants_dx && has_dx_codes) {
             const auto stream = stream_of(c, number_, purpose::input_gradient);

@@ -28,7 +28,7 @@ struct uniform_edges {};
 template <const auto& Scheme>
 struct edges_of {};
 
-/// The formats of a network's tensors; designated initialisers name them, and what is left out has the default.
+/// The formats of a network's tensors; designated initialisers name them, and what is left out has the default: products in floats.
 ///   weight           one grid per tensor or output channel
 ///   activation       the input of a product; one grid per tensor, unsigned where the tensor cannot be negative
 ///   input_gradient   h = dL/d(sums) as it enters the input gradient dX; per tensor or sample, or per_householder. The
@@ -40,8 +40,9 @@ struct edges_of {};
 ///   gradient         the gradient between layers (bfloat16, or float)
 ///   residual         a residual sum that no product reads as codes (binary16, bfloat16, or float)
 ///   edges            eight_bit_edges, float_edges, uniform_edges or edges_of<another scheme>
-template <class Weight, class Activation, class InputGradient = real, class WeightGradient = InputGradient,
-          class Sums = binary16, class Gradient = bfloat16, class Residual = binary16, class Edges = eight_bit_edges>
+template <class Weight = real, class Activation = real, class InputGradient = real,
+          class WeightGradient = InputGradient, class Sums = binary16, class Gradient = bfloat16,
+          class Residual = binary16, class Edges = eight_bit_edges>
 struct scheme {
     Weight weight{};
     Activation activation{};
