@@ -39,7 +39,18 @@ TEST_CASE("arguments and results pass through, references as references") {
 
 TEST_CASE("a function, and a lambda that lives as long as the call") {
     CHECK(fqt::function_ref<int(int)>(doubled)(4) == 8);
+    const fqt::function_ref<int(int)> of_pointer = &doubled; // a temporary
+    CHECK(of_pointer(5) == 10);
     CHECK([](fqt::function_ref<int(int)> f) { return f(1); }([](int x) { return x + 1; }) == 2);
+}
+
+TEST_CASE("what is not wanted is dropped") {
+    int sum = 0;
+    const auto add = [&](int x) { return sum += x; };
+    const fqt::function_ref<void(int)> f = add;
+    f(2);
+    f(3);
+    CHECK(sum == 5);
 }
 
 TEST_CASE("an empty one is false") {

@@ -13,7 +13,8 @@ namespace fqt {
 template <class Signature>
 class function_ref;
 
-/// Calls what it was made from, which must live as long. An empty one is false and must not be called.
+/// Calls what it was made from, which must live as long unless it is a function or a pointer to one. An empty one is
+/// false and must not be called.
 template <class Result, class... Arguments>
 class function_ref<Result(Arguments...)> {
 public:
@@ -23,15 +24,17 @@ public:
         requires(!std::same_as<std::remove_cvref_t<F>, function_ref> && std::is_invocable_r_v<Result, F&, Arguments...>)
     function_ref(F&& f) {
         using type = std::remove_reference_t<F>;
-        if constexpr (std::is_function_v<type>) {
-            target_.function = reinterpret_cast<void (*)()>(&f);
+        using function = std::remove_pointer_t<std::remove_cv_t<type>>;
+        if constexpr (std::is_function_v<function>) { // or a pointer to one, which need not live on
+            target_.function = reinterpret_cast<void (*)()>(static_cast<function*>(f));
             call_ = [](target t, Arguments... arguments) -> Result {
-                return reinterpret_cast<type*>(t.function)(std::forward<Arguments>(arguments)...);
+                return static_cast<Result>(
+                    reinterpret_cast<function*>(t.function)(std::forward<Arguments>(arguments)...));
             };
         } else {
             target_.object = const_cast<void*>(static_cast<const volatile void*>(std::addressof(f)));
             call_ = [](target t, Arguments... arguments) -> Result {
-                return (*static_cast<type*>(t.object))(std::forward<Arguments>(arguments)...);
+                return static_cast<Result>((*static_cast<type*>(t.object))(std::forward<Arguments>(arguments)...));
             };
         }
     }
