@@ -12,9 +12,10 @@
 #include <fqt/core/team.hpp>
 
 #include <algorithm>
-#include <array>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 #if defined(__linux__)
 #include <sched.h>
 #endif
@@ -30,14 +31,14 @@ inline int hardware_threads() {
     return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
-/// The threads that an option asks for: 0 stands for all. Refuses a number below 0.
-inline int threads_of(int option) {
-    if (option < 0) fail("%d threads are asked for; options.threads must be 1 or more, or 0 for all", option);
-    return option == 0 ? hardware_threads() : option;
-}
-
 /// Loops use no more threads than this, however many they are given.
 inline constexpr int most_threads = 256;
+
+/// The threads that an option asks for, most_threads at most: 0 stands for all. Refuses a number below 0.
+inline int threads_of(int option) {
+    if (option < 0) fail("%d threads are asked for; options.threads must be 1 or more, or 0 for all", option);
+    return std::min(option == 0 ? hardware_threads() : option, most_threads);
+}
 
 /// What a loop does with an item: body(item, thread).
 using loop_body = function_ref<void(int, int)>;
@@ -48,13 +49,13 @@ namespace detail {
 class shared_items {
 public:
     shared_items(int items, int team) : items_(items), team_(team) {
-        for (int t = 0; t < team; ++t) counter_of(t).store(first_of(t), std::memory_order_relaxed);
+        for (int t = 0; t < team; ++t) std::construct_at(counters() + t, first_of(t));
     }
     /// Calls body(item, thread) for items that no thread has taken, until there are none.
     void work(int thread, loop_body body) {
         for (int i = 0; i < team_; ++i) {
             const int owner = (thread + i) % team_;
-            std::atomic<std::int64_t>& next = counter_of(owner);
+            std::atomic<std::int64_t>& next = counters()[owner].next;
             for (std::int64_t item; (item = next.fetch_add(1, std::memory_order_relaxed)) < first_of(owner + 1);)
                 body(static_cast<int>(item), thread);
         }
@@ -65,11 +66,11 @@ private:
     struct alignas(64) counter {
         std::atomic<std::int64_t> next;
     };
-    std::atomic<std::int64_t>& counter_of(int thread) { return counters_[static_cast<std::size_t>(thread)].next; }
+    counter* counters() { return reinterpret_cast<counter*>(room_); }
     int first_of(int thread) const { return static_cast<int>(static_cast<long long>(items_) * thread / team_); }
 
     int items_, team_;
-    std::array<counter, most_threads> counters_;
+    alignas(counter) std::byte room_[most_threads * sizeof(counter)]; ///< of which only a team's counters are made
 };
 
 } // namespace detail

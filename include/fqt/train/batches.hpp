@@ -96,7 +96,7 @@ public:
         table_ = data.scale().table(data.image().channels);
         order_.resize(static_cast<std::size_t>(data.size()));
         const auto size = static_cast<std::size_t>(data.image().size());
-        memory_.resize(size * static_cast<std::size_t>(std::min(options_.threads, most_threads)));
+        memory_.resize(size * static_cast<std::size_t>(options_.threads));
         const auto largest = static_cast<std::size_t>(std::min(options.size, data.size()));
         for (std::size_t k = 0; k < (options.ahead ? 2u : 1u); ++k) {
             slots_[k].images.resize(largest * size);

@@ -120,7 +120,7 @@ inline constexpr float least_deviation = 1.0f / 255.0f;
 /// nor does the number of threads (0: all).
 inline pixel_scale measure_scale(source_view data, int threads = 0) {
     data.check();
-    threads = std::min(threads_of(threads), most_threads);
+    threads = threads_of(threads);
     const auto channels = static_cast<std::size_t>(data.image().channels);
     const auto plane = static_cast<std::size_t>(data.image().pixels());
     struct per_thread {
