@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include <fqt/core/floating_point.hpp>
 #include <fqt/core/math.hpp>
 
 #include <doctest/doctest.h>
@@ -97,6 +98,15 @@ TEST_CASE("cos has the right value at its edges") {
     CHECK(std::isnan(fqt::math::cos(0x1.1p30f)));
     CHECK(std::isnan(fqt::math::cos(infinity)));
     CHECK(std::isnan(fqt::math::cos(not_a_number)));
+}
+
+TEST_CASE("a product is rounded before a sum") {
+    // (1 + 2^-12)^2 - 1 is 2^-11 + 2^-24; the product alone rounds its last bit away. The compiler must not know it.
+    float x = 1.0f + 0x1p-12f;
+    double y = 1.0 + 0x1p-27;
+    asm volatile("" : "+m"(x), "+m"(y));
+    CHECK(fqt::product(x, x) - 1.0f == 0x1p-11f);
+    CHECK(1.0 - fqt::product(y, y) == -0x1p-26);
 }
 
 TEST_CASE("exp, log and cos have the same bits under every compiler") {

@@ -138,8 +138,11 @@ TEST_CASE_TEMPLATE("rounding to an integer breaks ties to even and keeps the sig
 
 TEST_CASE_TEMPLATE("a product is rounded before a sum unless fma is written", A, FQT_ARCHS) {
     using lanes_t = simd::f32x16<A>;
-    // (1 + 2^-12)^2 - 1 is 2^-11 + 2^-24; the product alone rounds its last bit away.
-    const auto x = lanes_t(1.0f + 0x1p-12f);
+    // (1 + 2^-12)^2 - 1 is 2^-11 + 2^-24; the product alone rounds its last bit away. The compiler must not know it, or
+    // it computes the product itself.
+    float value = 1.0f + 0x1p-12f;
+    asm volatile("" : "+m"(value));
+    const auto x = lanes_t(value);
     CHECK(fma(x, x, lanes_t(-1.0f)).lane(5) == 0x1p-11f + 0x1p-24f);
     const auto p = x * x;
     const auto across_statements = p + lanes_t(-1.0f);
