@@ -29,11 +29,6 @@ void for_codes(F f) {
     both(std::integral_constant<int, 16>{});
 }
 
-template <class Half>
-bool is_nan(Half h) {
-    return std::isnan(to_float(h));
-}
-
 } // namespace
 
 TEST_CASE_TEMPLATE("every 16-bit float is loaded as core/half.hpp reads it", A, FQT_ARCHS) {
@@ -44,9 +39,7 @@ TEST_CASE_TEMPLATE("every 16-bit float is loaded as core/half.hpp reads it", A, 
         for (std::uint32_t i = 0; i < lanes; ++i) h[i].bits = b[i].bits = static_cast<std::uint16_t>(first + i);
         const auto x = test::bits_of(simd::load<A>(h)), y = test::bits_of(simd::load<A>(b));
         for (std::size_t i = 0; i < lanes; ++i) {
-            // The instruction makes a signalling NaN quiet.
-            const std::uint32_t quiet = is_nan(h[i]) ? 0x400000u : 0u;
-            wrong += x[i] != (std::bit_cast<std::uint32_t>(to_float(h[i])) | quiet);
+            wrong += x[i] != std::bit_cast<std::uint32_t>(to_float(h[i])); // where a signalling NaN is quiet, too
             wrong += y[i] != std::bit_cast<std::uint32_t>(to_float(b[i]));
         }
     }

@@ -90,7 +90,7 @@ struct float_source {
     }
 };
 
-/// Memory at 64 bytes, filled with rubbish: a kernel that reads what it did not write is seen.
+/// Memory at 64 bytes, filled with rubbish: a kernel that computes with what it did not write is seen.
 class buffer {
 public:
     explicit buffer(std::size_t bytes) : memory(static_cast<std::byte*>(std::aligned_alloc(64, bytes)), &std::free) {

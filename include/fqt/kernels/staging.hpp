@@ -53,7 +53,7 @@ public:
         const std::byte border = border_of<Kind>(source);
         std::byte* to = staged;
         for (int plane = 0; plane < planes; ++plane) to = stage_plane(source, plane * plane_blocks, border, to);
-        if constexpr (ByBlock) fill(to, vector_bytes, border);
+        if constexpr (ByBlock) fill(to, vector_bytes, border); // read at the end, and multiplied by zero
     }
 
 private:

@@ -92,10 +92,7 @@ struct conversions<arch::generic> {
     // A signalling NaN becomes quiet, as in the instruction.
     static f32 load(const binary16* from) {
         f32 r;
-        for (int i = 0; i < lanes; ++i) {
-            const bool is_nan = (from[i].bits & 0x7fffu) > 0x7c00u;
-            r.part[i] = to_float(binary16{static_cast<std::uint16_t>(from[i].bits | (is_nan ? 0x200u : 0u))});
-        }
+        for (int i = 0; i < lanes; ++i) r.part[i] = to_float(from[i]);
         return r;
     }
     static f32 load(const bfloat16* from) {

@@ -1,8 +1,8 @@
 #pragma once
 // SPDX-License-Identifier: BSD-3-Clause
 // A program built for an instruction set that the processor lacks says so in one line, instead of dying of an illegal
-// instruction. Every source file that includes this header checks, before its other initializers run, what the compiler
-// was allowed to use for that file.
+// instruction. Every source file that includes this header checks, before its other initializers run, the sets that fqt
+// and g++ 12 use of those that the compiler was allowed to use for that file.
 
 #if (defined(__x86_64__) || defined(__i386__)) && defined(__GNUC__) && __has_include(<unistd.h>)
 
