@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What a network refuses, in which words, that it works as before afterwards; and extreme input that it takes.
 #include <fqt/network/network.hpp>
+#include <fqt/quant/clip_memory.hpp>
 #include <fqt/train/loss.hpp>
 #include <fqt/train/optimizer.hpp>
 
@@ -233,6 +234,36 @@ TEST_CASE("a forward that was refused has no backward, though the one before it 
         net.parameter("head.weight").value[0] = not_a_number;
         net.forward(x, 4);
     });
+}
+
+TEST_CASE("a pass that is refused half way leaves statistics, ranges and memories as they were") {
+    using remembering = fqt::symmetric<8, fqt::nearest, fqt::per_tensor, fqt::delayed<2>>;
+    static constexpr fqt::scheme scheme{.weight = fqt::symmetric<8>{},
+                                        .activation = fqt::symmetric<8>{},
+                                        .input_gradient = remembering{},
+                                        .edges = fqt::uniform_edges{}};
+    fqt::network<spec, scheme> net{fqt::seed{1}, {.batch = 4, .threads = 1}};
+    const auto states = [&] {
+        numbers all;
+        net.each_state([&](const fqt::state& s) { all.insert(all.end(), s.value.begin(), s.value.end()); });
+        return all;
+    };
+    const numbers untouched = states();
+    const auto leaves_all = [&](auto&& pass) {
+        const numbers before = states();
+        CHECK(refusal(pass) != "");
+        CHECK(states() == before);
+    };
+    numbers one_beyond = images(4);
+    one_beyond[7] = 1e30f;
+    leaves_all([&] { net.forward(one_beyond, 4); });
+    net.forward(images(4), 4);
+    net.backward(by_logits(4));
+    CHECK(states() != untouched);
+    leaves_all([&] { net.forward(one_beyond, 4); });
+    net.forward(images(4), 4);
+    net.parameter("stem.1.gamma").value[0] = 3e38f;
+    leaves_all([&] { net.backward(numbers(12, 1e37f)); });
 }
 
 TEST_CASE("a network that was never trained has no ranges, and cannot predict") {

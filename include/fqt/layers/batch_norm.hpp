@@ -53,9 +53,8 @@ public:
 
     template <class X>
     constexpr auto plan(planner& p, const X& x) {
-        for (float** place :
-             {&gamma_, &beta_, &gamma_gradient_, &beta_gradient_, &running_mean_, &running_variance_, &sigma_, &ones_,
-              &scale_, &shift_, &a_, &b_, &c_, &slope_gamma_, &slope_sigma_, &own_.low, &own_.high})
+        for (float** place : {&gamma_, &beta_, &gamma_gradient_, &beta_gradient_, &sigma_, &ones_, &scale_, &shift_,
+                              &a_, &b_, &c_, &slope_gamma_, &slope_sigma_, &own_.low, &own_.high})
             p.persistent(*place, padded_channels);
         for (double** place : {&mean_, &inverse_, &along_, &own_.sum, &own_.square})
             p.persistent(*place, padded_channels);
@@ -72,7 +71,8 @@ public:
             for (float** place : {&centre_, &by_side_}) p.persistent(*place, padded_channels);
         }
         p.persistent(reduced_, sums * padded_channels);
-        p.persistent(seen_, 1);
+        for (float** place : {&running_mean_, &running_variance_}) p.state(*place, padded_channels);
+        p.state(seen_, 1);
         const auto samples = static_cast<std::size_t>(p.batch());
         p.shared(samples * std::max(passes::moment_bytes(channels), passes::reduce_bytes(channels, sums)));
         return view(x);

@@ -20,7 +20,8 @@ namespace fqt {
 
 /// Bytes of a network's memory by how long they live. Sizes are known at compile time.
 struct memory_plan {
-    std::size_t persistent{}; ///< parameters, gradients of parameters, codes of weights, statistics
+    std::size_t persistent{}; ///< parameters, gradients of parameters, codes of weights, statistics, and their copy
+    std::size_t states{};     ///< of that, statistics, ranges and memories: what a pass changes for later ones
     std::size_t saved{};      ///< kept from the forward to the backward pass, all samples
     std::size_t training{};   ///< sums of products and gradients between layers, all samples, in each other's places
     std::size_t sums{};       ///< of that, the sums
@@ -36,11 +37,12 @@ struct memory_plan {
 
 /// Where the parts of a plan begin.
 struct memory_places {
-    std::byte *persistent{}, *saved{}, *between_layers{}, *shared{}, *scratch{};
+    std::byte *persistent{}, *states{}, *copy_of_states{}, *saved{}, *between_layers{}, *shared{}, *scratch{};
 
     memory_places() = default;
     memory_places(std::byte* base, const memory_plan& plan)
-        : persistent(base), saved(persistent + plan.persistent), between_layers(saved + plan.saved),
+        : persistent(base), states(persistent + plan.persistent - 2 * plan.states),
+          copy_of_states(states + plan.states), saved(copy_of_states + plan.states), between_layers(saved + plan.saved),
           shared(between_layers + plan.between_layers()), scratch(shared + plan.shared) {}
 };
 
@@ -120,7 +122,9 @@ public:
     constexpr memory_plan plan() {
         noted_.training = training_.arrange();
         noted_.evaluation = evaluation_.arrange();
-        return noted_;
+        memory_plan all = noted_;
+        all.persistent += 2 * all.states;
+        return all;
     }
 
     // ---- what is needed throughout, or by one call ----
@@ -128,6 +132,11 @@ public:
     template <class T>
     constexpr void persistent(T*& place, int count) {
         put(place, take(places_.persistent, noted_.persistent, sizeof(T) * static_cast<std::size_t>(count)));
+    }
+    /// What a pass changes for later ones, as running statistics are: a pass that is refused leaves it as it was.
+    template <class T>
+    constexpr void state(T*& place, int count) {
+        put(place, take(places_.states, noted_.states, sizeof(T) * static_cast<std::size_t>(count)));
     }
     /// `count` elements a sample.
     template <class T>

@@ -114,8 +114,8 @@ public:
         for (float** place : {&zeros_, &scale_, &low_, &high_}) p.persistent(*place, out_channels);
         p.persistent(first_, 2 * out_channels);
         p.persistent(second_, out_channels);
-        if (dx_codes::memory_size > 0) p.persistent(dx_memory_, dx_codes::memory_size);
-        if (dw_codes::memory_size > 0) p.persistent(dw_memory_, dw_codes::memory_size);
+        if (dx_codes::memory_size > 0) p.state(dx_memory_, dx_codes::memory_size);
+        if (dw_codes::memory_size > 0) p.state(dw_memory_, dw_codes::memory_size);
         input_.template plan<X>(p);
         // Where dX and dW read codes of h, its sums and gradient are of no use once those are there.
         const int written = p.moment(), read = reads_codes_of_h ? p.moment() : written;

@@ -68,9 +68,9 @@ public:
         if constexpr (!reuses<X>) {
             p.persistent(grid_, 1);
             p.persistent(clip_, 1);
-            p.persistent(range_, 4);
-            if (rule::memory > 0) p.persistent(memory_, rule::memory);
-            if (rule::learned) p.persistent(learned_, 1);
+            p.state(range_, 4);
+            if (rule::memory > 0) p.state(memory_, rule::memory);
+            if (rule::learned) p.state(learned_, 1);
             if (rule::learned) p.persistent(learned_gradient_, 1);
             p.saved(data_, static_cast<int>(type<X>::sample_bytes));
             p.shared(input_measuring_bytes < rule::learned ? measures::moments : rule::needs, Shape > (p.batch()));
@@ -248,7 +248,7 @@ public:
     template <class X>
     constexpr void plan(planner& p) {
         p.persistent(grid_, 1);
-        if (two_levels) p.persistent(range_, 2);
+        if (two_levels) p.state(range_, 2);
         p.shared(input_measuring_bytes<measures::extremes, Shape>(p.batch()));
     }
     template <class F>

@@ -62,9 +62,9 @@ public:
         p.persistent(norm, padded(sizes.outputs()));
         p.persistent(grid_, grids());
         p.persistent(measured_, sizes.outputs());
-        if (rule::learned) p.persistent(learned, 1);
+        if (rule::learned) p.state(learned, 1);
         if (rule::learned) p.persistent(learned_gradient, 1);
-        if (memory_size() > 0) p.persistent(memory, memory_size());
+        if (memory_size() > 0) p.state(memory, memory_size());
         if (rule::needs == measures::histogram) p.persistent(histogram_, magnitude_bins::count * sizes.outputs());
         if (transforms) p.persistent(transformed_, sizes.count());
     }

@@ -17,6 +17,7 @@
 
 #include <array>
 #include <cmath>
+#include <cstring>
 #include <span>
 #include <string_view>
 
@@ -138,7 +139,9 @@ public:
         first_sample_ = first_sample;
         const plain<input> x{images.data()};
         const context c = context_for(samples);
+        refused_pass refused(places());
         write_logits(c, planned_.layers.forward(c, x));
+        refused.was_done();
         images_ = images.data();
         samples_ = samples;
         last_ = pass::training;
@@ -159,8 +162,10 @@ public:
                 fail("gradient %zu given to backward() is %g; lower the learning rate, or check the loss", i,
                      double{by_logits[i]});
         last_ = pass::none; // gradients take the place of what forward() left
+        refused_pass refused(places());
         static_cast<void>(planned_.layers.backward(context_for(samples_), plain<input>{images_},
                                                    plain<output>{by_logits.data()}, nothing{}));
+        refused.was_done();
         ++step_;
     }
 
@@ -250,6 +255,28 @@ public:
 private:
     enum class pass { none, training, evaluation };
 
+    memory_places places() const { return {memory_.data(), plan_}; }
+
+    /// Puts running statistics, ranges and memories back where a pass is refused half way, so that the batch may be
+    /// left out and training go on.
+    class refused_pass {
+    public:
+        explicit refused_pass(const memory_places& places) : places_(places), bytes_(bytes_of(places)) {
+            std::memcpy(places.copy_of_states, places.states, bytes_);
+        }
+        refused_pass(const refused_pass&) = delete;
+        refused_pass& operator=(const refused_pass&) = delete;
+        ~refused_pass() { std::memcpy(places_.states, places_.copy_of_states, bytes_); }
+        void was_done() { bytes_ = 0; }
+
+    private:
+        static std::size_t bytes_of(const memory_places& places) {
+            return static_cast<std::size_t>(places.copy_of_states - places.states);
+        }
+        memory_places places_;
+        std::size_t bytes_;
+    };
+
     static network_options checked(network_options o) {
         if (o.batch < 1)
             fail("a network was planned for batches of %d samples; options.batch must be 1 or more", o.batch);
@@ -291,7 +318,7 @@ private:
         c.rectification = options_.rectification;
         c.rectifier = options_.rectifier;
         c.watcher = watcher_;
-        c.use({memory_.data(), plan_}, plan_);
+        c.use(places(), plan_);
         return c;
     }
 
