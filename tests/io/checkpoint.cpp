@@ -13,6 +13,7 @@
 #include <cstring>
 #include <filesystem>
 #include <limits>
+#include <map>
 #include <string>
 #include <sys/resource.h>
 #include <vector>
@@ -59,6 +60,13 @@ struct task {
         for (std::size_t i = 0; i < images.size(); ++i)
             images[i] = 2 * fqt::uniform32(random.block(0, static_cast<std::uint32_t>(i))[0]) - 1;
         for (std::size_t n = 0; n < labels.size(); ++n) labels[n] = static_cast<fqt::class_label>((n + step) % 3);
+    }
+};
+
+struct own_momentum {
+    std::map<std::string, std::vector<float>> velocities{{"stem.0.weight", {1, 2}}};
+    void each_state(auto&& f) {
+        for (auto& [name, v] : velocities) f(name, std::as_writable_bytes(std::span(v)));
     }
 };
 
@@ -273,6 +281,20 @@ TEST_CASE("numbers that are not finite are refused by name, in parameters, stati
         };
         r.refuses(with_checksum(r.file, spoil), ("number 0 of '" + std::string(name)).c_str());
     }
+    // Nor do they take the place of a good file.
+    r.net.parameter("stem.0.weight").value[2] = std::numeric_limits<float>::infinity();
+    CHECK_THROWS_WITH_AS(fqt::save(r.path, r.net),
+                         doctest::Contains("number 2 of 'parameter stem.0.weight' to be saved in"), fqt::error);
+    CHECK(fqt::read_file(r.path) == r.file);
+}
+
+TEST_CASE("what an optimizer of one's own keeps is named by text") {
+    own_momentum own, other;
+    run r;
+    fqt::save(r.path, r.net, own);
+    other.velocities["stem.0.weight"] = {3, 4};
+    fqt::load(r.path, r.net, other);
+    CHECK(other.velocities == own.velocities);
 }
 
 TEST_CASE("a link stays a link, and what it leads to is replaced") {

@@ -15,6 +15,7 @@ public:
     constexpr path() = default;
     constexpr std::string_view view() const { return {chars_, size_}; }
     constexpr const char* c_str() const { return chars_; }
+    constexpr operator std::string_view() const { return view(); }
 
     /// This name with one more part.
     [[gnu::noinline]] constexpr path operator/(std::string_view part) const {

@@ -80,9 +80,9 @@ struct no_optimizer {
 template <class Network, class Optimizer>
 std::vector<checkpoint_entry> entries_of(Network& network, Optimizer& optimizer) {
     std::vector<checkpoint_entry> entries;
-    const auto add = [&](std::string_view what, const path& name, std::array<std::int32_t, 4> shape,
+    const auto add = [&](std::string_view what, std::string_view name, std::array<std::int32_t, 4> shape,
                          std::span<std::byte> bytes) {
-        entries.push_back({std::string(what) + std::string(name.view()), shape, bytes});
+        entries.push_back({std::string(what) + std::string(name), shape, bytes});
     };
     network.each_parameter([&](const parameter& p) {
         add("parameter ", p.name, {p.shape[0], p.shape[1], p.shape[2], p.shape[3]}, std::as_writable_bytes(p.value));
@@ -90,7 +90,8 @@ std::vector<checkpoint_entry> entries_of(Network& network, Optimizer& optimizer)
     network.each_state([&](const state& s) {
         add("state ", s.name, {static_cast<std::int32_t>(s.value.size()), 1, 1, 1}, std::as_writable_bytes(s.value));
     });
-    optimizer.each_state([&](const path& name, std::span<std::byte> bytes) { add("optimizer ", name, {}, bytes); });
+    optimizer.each_state(
+        [&](std::string_view name, std::span<std::byte> bytes) { add("optimizer ", name, {}, bytes); });
 
     std::vector<std::string_view> names;
     for (const auto& e : entries) names.push_back(e.name);
@@ -281,11 +282,28 @@ inline void check_entries(checkpoint_file& file, const std::vector<checkpoint_en
     }
 }
 
+/// Refuses learnt numbers and statistics that are NaN or infinite, in memory or in a file: they would spread, some
+/// unseen until predictions. Of what an optimizer keeps it alone knows what the bytes are.
+inline void check_finite(const std::string& name, const void* bytes, std::size_t count, const char* which,
+                         const char* file) {
+    if (name.starts_with("optimizer ")) return;
+    for (std::size_t at = 0; at + sizeof(float) <= count; at += sizeof(float)) {
+        float value;
+        std::memcpy(&value, static_cast<const char*>(bytes) + at, sizeof value);
+        if (!std::isfinite(value))
+            fail("number %zu of '%s' %s %s is %g; the run had diverged, so load an earlier checkpoint",
+                 at / sizeof value, name.c_str(), which, file, double{value});
+    }
+}
+
 template <class Network, class Optimizer>
 void save_all(const std::string& path, Network& network, Optimizer& optimizer) {
     const auto entries = entries_of(network, optimizer);
     std::uint64_t length = checkpoint_header + 4;
-    for (const auto& e : entries) length += 28 + e.name.size() + e.bytes.size();
+    for (const auto& e : entries) {
+        check_finite(e.name, e.bytes.data(), e.bytes.size(), "to be saved in", path.c_str());
+        length += 28 + e.name.size() + e.bytes.size();
+    }
     std::vector<std::uint8_t> bytes;
     bytes.reserve(static_cast<std::size_t>(length));
     bytes.insert(bytes.end(), checkpoint_magic.begin(), checkpoint_magic.end());
@@ -306,25 +324,15 @@ void save_all(const std::string& path, Network& network, Optimizer& optimizer) {
     replace_file(path, bytes);
 }
 
-/// Refuses learnt numbers and statistics that are NaN or infinite: they would spread, some unseen until predictions.
-inline void check_finite(const checkpoint_file& file, const std::string& name) {
-    const auto bytes = file.entries.at(name).bytes;
-    for (std::size_t at = 0; at + sizeof(float) <= bytes.size(); at += sizeof(float)) {
-        float value;
-        std::memcpy(&value, bytes.data() + at, sizeof value);
-        if (!std::isfinite(value))
-            fail("number %zu of '%s' in %s is %g; the run had diverged, so load an earlier checkpoint",
-                 at / sizeof value, name.c_str(), file.path(), double{value});
-    }
-}
-
 template <class Network, class Optimizer>
 void load_all(const std::string& path, Network& network, Optimizer& optimizer, bool with_optimizer) {
     checkpoint_file file(path);
     const auto entries = entries_of(network, optimizer);
     check_entries(file, entries, with_optimizer);
-    for (const checkpoint_entry& e : entries)
-        if (!e.name.starts_with("optimizer ")) check_finite(file, e.name); // whose bytes it alone knows
+    for (const checkpoint_entry& e : entries) {
+        const auto& bytes = file.entries.at(e.name).bytes;
+        check_finite(e.name, bytes.data(), bytes.size(), "in", file.path());
+    }
     for (const checkpoint_entry& e : entries)
         if (const auto& saved = file.entries.at(e.name); !saved.bytes.empty())
             std::memcpy(e.bytes.data(), saved.bytes.data(), saved.bytes.size());
@@ -337,7 +345,7 @@ void load_all(const std::string& path, Network& network, Optimizer& optimizer, b
 /// Saves a run. The file at `path`, or that a link there leads to, is replaced when the new one is complete; one beside
 /// it, whose name ends in .partial, is used meanwhile. Learning rates and options are the caller's and not saved.
 /// Errors: a file that cannot be written (folder, permissions, full disk), after which the old one is still there;
-/// what is no file, such as a device; two tensors of one name.
+/// what is no file, such as a device; two tensors of one name; numbers of the network that are not finite.
 template <class Network, class Optimizer>
 void save(const std::string& path, Network& network, Optimizer& optimizer) {
     detail::save_all(path, network, optimizer);
