@@ -6,9 +6,9 @@
 using namespace fqt::layers;
 
 #if FQT_FAIL
-inline constexpr auto spec = relu | global_avg_pool | dense<10>;
+inline constexpr auto spec = conv<4> | relu | global_avg_pool | dense<10>;
 #else
-inline constexpr auto spec = input<1, 8, 8> | relu | global_avg_pool | dense<10>;
+inline constexpr auto spec = input<1, 8, 8> | conv<4> | relu | global_avg_pool | dense<10>;
 #endif
 
 int main() { return fqt::network<spec, fqt::fp32>::parameters == 0; }

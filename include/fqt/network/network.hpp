@@ -33,8 +33,20 @@ struct network_options {
     float momentum = 0.1f; ///< weight of a batch in running statistics and ranges, in (0, 1]
 };
 
+namespace detail {
+/// Refuses a spec without input<C, H, W>, before its shapes are said not to fit.
+template <class Spec>
+struct with_input {
+    static constexpr bool has_input = [] {
+        if constexpr (layer_spec<Spec>) return Spec::input().size() > 0;
+        else return true; // which is refused otherwise
+    }();
+    static_assert(has_input, "fqt: a network starts with input<C, H, W>");
+};
+} // namespace detail
+
 template <const auto& Spec, const auto& Scheme, class Arch = arch::best>
-class network : checked_shapes<Spec> {
+class network : detail::with_input<std::remove_cvref_t<decltype(Spec)>>, checked_shapes<Spec> {
 public:
     /// The scheme's type, and the tag of the instruction set.
     using scheme_type = std::remove_cvref_t<decltype(Scheme)>;
@@ -66,7 +78,6 @@ public:
     static constexpr int parameters = spec_type::parameters(shape{});
     /// Multiply-adds of one sample's forward pass.
     static constexpr std::int64_t macs = spec_type::macs(shape{});
-    static_assert(input.size() > 0, "fqt: a network starts with input<C, H, W>");
 
 private:
     /// What has its place in the network's memory.
