@@ -31,7 +31,7 @@ constexpr auto ends_in_statistics = input<1, 4, 4> | conv<3> | named<"end">(batc
 constexpr auto any_rectified = input<1, 4, 4> | conv<3> | batch_norm<fqt::any_rectifier>;
 constexpr auto stored_residual = input<4, 4, 4> | residual(relu | conv<4>) | global_avg_pool | dense<3>;
 constexpr auto large_images = input<1, 512, 512> | conv<1>;
-constexpr auto one_pixel = input<2, 1, 1> | batch_norm<> | dense<3>;
+constexpr auto one_pixel = input<2> | batch_norm<> | dense<3>;
 using network = fqt::network<spec, fqt::w8a8g4>;
 using plain_network = fqt::network<without_statistics, fqt::w8a8g4>;
 

@@ -339,8 +339,8 @@ constexpr auto repeated(S s, std::index_sequence<I...>) {
 
 namespace layers {
 
-/// Images of C channels, H rows and W columns.
-template <int C, int H, int W>
+/// Images of C channels, H rows and W columns; or samples of C numbers each.
+template <int C, int H = 1, int W = 1>
 inline constexpr input_spec<shape{C, H, W}> input{};
 
 /// s | s | ... | s, N times.
