@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -103,6 +104,18 @@ TEST_CASE("an empty gradient buffer means that none is wanted") {
     const auto loss = fqt::cross_entropy(logits, labels_of{1}, {});
     CHECK(loss.gradient.empty());
     CHECK(loss.correct == 1);
+}
+
+TEST_CASE("labels may be ints, and are checked before they are made smaller") {
+    const std::vector<float> logits = {0.5f, 1.0f, -0.25f, 2.0f};
+    std::vector<float> gradient(4), same(4);
+    CHECK(fqt::cross_entropy(logits, std::vector<int>{1, 0}, gradient).value
+          == fqt::cross_entropy(logits, labels_of{1, 0}, same).value);
+    CHECK(gradient == same);
+    for (const int bad : {-1, 65536})
+        CHECK_THROWS_WITH_AS(fqt::cross_entropy(logits, std::vector<int>{0, bad}, gradient),
+                             Contains(("label " + std::to_string(bad) + " of sample 1 is out of range").c_str()),
+                             fqt::error);
 }
 
 TEST_CASE("bad input to the loss is refused by name") {

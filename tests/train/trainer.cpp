@@ -179,6 +179,9 @@ TEST_CASE("callbacks may return nothing, and tests may be rare or left out") {
     options.evaluate_every = 0;
     fqt::trainer untested(network, optimizer, schedule::constant{.rate = 0.01f}, options);
     CHECK_FALSE(untested.run(sets().train, fqt::dataset{}).epochs.back().test);
+    options.evaluate_every = 1;
+    fqt::trainer without_test_set(network, optimizer, schedule::constant{.rate = 0.01f}, options);
+    CHECK_FALSE(without_test_set.run(sets().train).epochs.back().test);
 }
 
 TEST_CASE("augmentation and label smoothing each reach the training") {

@@ -91,4 +91,10 @@ inline loss_result cross_entropy(std::span<const float> logits, std::span<const 
     return result;
 }
 
+/// The same for labels that are ints. Errors also: a label that no class_label holds.
+inline loss_result cross_entropy(std::span<const float> logits, std::span<const int> labels, std::span<float> gradient,
+                                 cross_entropy_options options = {}) {
+    return cross_entropy(logits, class_labels(labels), gradient, options);
+}
+
 } // namespace fqt

@@ -194,6 +194,27 @@ public:
     /// schedule shorter than the run or all warm-up, a loss that is not finite.
     template <class OnStep = no_callback, class OnEpoch = no_callback>
     history run(source_view data, source_view test, OnStep on_step = {}, OnEpoch on_epoch = {}) {
+        return run_epochs(data, options_.evaluate_every > 0 ? &test : nullptr, on_step, on_epoch);
+    }
+    /// The same without a test.
+    history run(source_view data) {
+        no_callback silent;
+        return run_epochs(data, nullptr, silent, silent);
+    }
+
+private:
+    static constexpr bool has_rectification = requires(Network n) { n.set_rectification(0.0f); };
+    static_assert(
+        requires(Schedule & s, std::int64_t step) { static_cast<float>(s(step)); },
+        "fqt: a trainer's schedule is called with the number of a step and returns the learning rate; for one rate "
+        "write schedule::constant{.rate = 0.1f}");
+    static_assert(
+        requires(Optimizer & o, float rate) { o.step(rate); },
+        "fqt: a trainer's optimizer has step(rate), which changes the network's parameters; see fqt::sgd");
+
+    /// Tests where `test` is not null.
+    template <class OnStep, class OnEpoch>
+    history run_epochs(source_view data, const source_view* test, OnStep& on_step, OnEpoch& on_epoch) {
         check(data, test);
         batches over(data,
                      {.size = options_.batch,
@@ -228,8 +249,8 @@ public:
             shown.trained();
             epoch_facts done{epoch, step, facts.loss, facts.accuracy, facts.learning_rate, std::nullopt};
             const bool last = result.stopped || epoch + 1 == options_.epochs;
-            if (options_.evaluate_every > 0 && (last || (epoch + 1) % options_.evaluate_every == 0))
-                done.test = evaluate(network_, test, options_.batch, nullptr, options_.threads);
+            if (test && (last || (epoch + 1) % options_.evaluate_every == 0))
+                done.test = evaluate(network_, *test, options_.batch, nullptr, options_.threads);
             shown.finish_epoch(facts, done.test ? done.test->accuracy : -1.0);
             result.epochs.push_back(done);
             if (!detail::goes_on(on_epoch, result.epochs.back())) result.stopped = true;
@@ -237,10 +258,7 @@ public:
         return result;
     }
 
-private:
-    static constexpr bool has_rectification = requires(Network n) { n.set_rectification(0.0f); };
-
-    void check(source_view data, source_view test) {
+    void check(source_view data, const source_view* test) {
         if (options_.epochs < 1) fail("the run has %d epochs; it needs at least 1", options_.epochs);
         if (options_.first_epoch < 0 || options_.first_epoch >= options_.epochs)
             fail("the run begins at epoch %d of %d; first_epoch must be at least 0 and below epochs",
@@ -248,9 +266,9 @@ private:
         if (options_.evaluate_every < 0)
             fail("evaluate_every is %d epochs; it must be 0 (never) or more", options_.evaluate_every);
         detail::check_fit(network_, data, "training", options_.batch);
-        if (options_.evaluate_every > 0) {
-            detail::check_fit(network_, test, "test", options_.batch);
-            if (data.scale() != test.scale())
+        if (test) {
+            detail::check_fit(network_, *test, "test", options_.batch);
+            if (data.scale() != test->scale())
                 fail("the training set and the test set have other scales, so the network would see other numbers for "
                      "the same pixel; set test.scale = train.scale");
         }
