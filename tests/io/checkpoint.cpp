@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 #include <fqt/io/checkpoint.hpp>
+#include <fqt/layers/activations.hpp>
 #include <fqt/network/network.hpp>
 #include <fqt/train/loss.hpp>
 #include <fqt/train/optimizer.hpp>
@@ -32,6 +33,14 @@ using network = fqt::network<spec, fqt::w8a8g4>;
 constexpr auto wide = input<2, 4, 4> | conv<4>;
 constexpr auto mirrored = input<4, 4, 4> | conv<2>;
 constexpr auto without_bias = input<1, 6, 6> | named<"stem">(conv<4>) | dense<3, fqt::without_bias>;
+
+// The same tensors, and other functions of them.
+template <int Size, fqt::window Window, class Activation>
+constexpr auto alike = input<1, Size, Size> | conv<4, Window> | Activation{} | global_avg_pool | dense<3>;
+constexpr auto narrow = alike<6, fqt::window{}, fqt::relu_spec>;
+constexpr auto swished = alike<6, fqt::window{}, fqt::hard_swish_spec>;
+constexpr auto strided = alike<6, fqt::window{.stride = 2}, fqt::relu_spec>;
+constexpr auto larger = alike<9, fqt::window{}, fqt::relu_spec>;
 
 /// What a layer of a user's own can do: two parameters of one name.
 struct twins {
@@ -188,7 +197,7 @@ TEST_CASE("a checkpoint holds the tensors by name, little-endian, between a head
     CHECK(std::string(r.file.begin(), r.file.begin() + 8)
           == "\x89"
              "fqt\r\n\x1a\n");
-    CHECK(r.file[8] == 1);
+    CHECK(r.file[8] == 2);
     CHECK(r.file[16] + 256u * r.file[17] + 65536u * r.file[18] == r.file.size());
     CHECK(r.file[24] == 1); // the seed
     CHECK(r.file[32] == 1); // the step
@@ -227,6 +236,42 @@ TEST_CASE("a network of another scheme that needs the same tensors can be loaded
     CHECK(std::ranges::equal(other.predict(t.images, samples), r.net.predict(t.images, samples)));
 }
 
+TEST_CASE("other layers with the same tensors are refused, and an input of another size is not") {
+    const fqt_test::folder folder;
+    const std::string path = folder.path + "/narrow.fqt";
+    fqt::network<narrow, fqt::fp32> saved(fqt::seed{1}, {.batch = 1, .threads = 1});
+    fqt::save(path, saved);
+    const auto loads = [&]<const auto & Spec>() {
+        fqt::network<Spec, fqt::w8a8> other(fqt::seed{2}, {.batch = 1, .threads = 1});
+        fqt::load(path, other);
+    };
+    CHECK_NOTHROW(loads.operator()<narrow>());
+    CHECK_NOTHROW(loads.operator()<larger>());
+    CHECK_THROWS_WITH_AS(loads.operator()<swished>(),
+                         doctest::Contains("there layer '2' is relu, from 4 x 6 x 6 to 4 x 6 x 6, and here layer '2' "
+                                           "is hard_swish"),
+                         fqt::error);
+    CHECK_THROWS_WITH_AS(loads.operator()<strided>(),
+                         doctest::Contains("there layer '1' is conv, from 1 x 6 x 6 to 4 x 6 x 6, and here layer '1' "
+                                           "is conv, from 1 x 6 x 6 to 4 x 3 x 3"),
+                         fqt::error);
+}
+
+TEST_CASE("a file of version 1, which does not say what its layers are, is loaded") {
+    run r;
+    const auto old = with_checksum(r.file, [](bytes& f) {
+        const auto length_of_layers = static_cast<std::size_t>(f[56] + 256 * f[57]);
+        f.erase(f.begin() + 36, f.begin() + static_cast<std::ptrdiff_t>(36 + 28 + 6 + length_of_layers));
+        f[8] = 1;
+        --f[12];
+        for (std::size_t i = 0; i < 8; ++i) f[16 + i] = static_cast<std::uint8_t>(f.size() >> (8 * i));
+    });
+    network other(fqt::seed{2}, {.batch = samples, .threads = 1});
+    fqt::sgd optimizer{other};
+    fqt::load(r.folder.write("old.fqt", old), other, optimizer);
+    CHECK(everything(other, optimizer) == everything(r.net, r.optimizer));
+}
+
 TEST_CASE("a loaded network does not go back through a forward pass from before the loading") {
     run r;
     task t(5);
@@ -246,7 +291,8 @@ TEST_CASE(
     r.refuses({0, 0, 8, 3}, "file of another kind");
     r.refuses(fqt_test::changed(r.file, [](bytes& f) { f.erase(f.begin() + 4); }),
               "file of another kind"); // \r\n to \n
-    r.refuses(fqt_test::changed(r.file, [](bytes& f) { f[8] = 2; }), "version 2, and this fqt reads version 1");
+    r.refuses(fqt_test::changed(r.file, [](bytes& f) { f[8] = 3; }), "version 3, and this fqt reads versions up to 2");
+    r.refuses(fqt_test::changed(r.file, [](bytes& f) { f[8] = 0; }), "version 0");
     for (const std::size_t size : {8u, 11u, 12u, 23u, 24u, 35u, 36u, 100u})
         r.refuses(bytes(r.file.begin(), r.file.begin() + static_cast<std::ptrdiff_t>(size)), "cut short");
     r.refuses(bytes(r.file.begin(), r.file.end() - 1), "cut short");

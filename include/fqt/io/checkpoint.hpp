@@ -6,7 +6,7 @@
 //
 // The file, little-endian: magic (8 bytes), version (4), entries (4), length of the file (8), seed (8), step (4); for
 // each entry length of its name (4), shape (4 x 4), bytes (8), the name, the data; at the end the CRC-32 of all that
-// (4).
+// (4). The first entry, "layers", is text: what the network is made of. Version 1 had no such entry.
 
 #include <fqt/core/fail.hpp>
 #include <fqt/core/random.hpp>
@@ -45,7 +45,7 @@ namespace detail {
 inline constexpr std::string_view checkpoint_magic{"\x89"
                                                    "fqt\r\n\x1a\n",
                                                    8};
-inline constexpr std::uint32_t checkpoint_version = 1;
+inline constexpr std::uint32_t checkpoint_version = 2;
 inline constexpr std::size_t checkpoint_header = 36;
 
 /// The CRC-32 of zlib, PNG and Ethernet (polynomial 0xEDB88320, reflected), by a table.
@@ -173,10 +173,10 @@ public:
                  name);
         at_ = checkpoint_magic.size();
         const auto version = take<std::uint32_t>();
-        if (version != checkpoint_version)
-            fail(
-                "%s is a checkpoint of version %lu, and this fqt reads version %lu; load it with the fqt that saved it",
-                name, static_cast<unsigned long>(version), static_cast<unsigned long>(checkpoint_version));
+        if (version < 1 || version > checkpoint_version)
+            fail("%s is a checkpoint of version %lu, and this fqt reads versions up to %lu; load it with the fqt that "
+                 "saved it",
+                 name, static_cast<unsigned long>(version), static_cast<unsigned long>(checkpoint_version));
         const auto count = take<std::uint32_t>();
         const auto length = take<std::uint64_t>();
         if (bytes_.size() != length)
@@ -247,6 +247,45 @@ inline std::string text_of_shape(const std::array<std::int32_t, 4>& s) {
     return text;
 }
 
+/// What a network is made of: a line for its input, and one for each layer with its name, kind and shapes.
+template <class Network>
+std::vector<std::string> layers_of(Network& network) {
+    const auto text = [](shape s) {
+        return std::to_string(s.channels) + " x " + std::to_string(s.height) + " x " + std::to_string(s.width);
+    };
+    std::vector<std::string> lines;
+    if constexpr (requires { network.describe([](const description&) {}); }) {
+        lines.push_back(text(Network::input));
+        network.describe([&](const description& d) {
+            lines.push_back("'" + std::string(d.name.view()) + "' is " + d.kind + ", from " + text(d.in) + " to "
+                            + text(d.out));
+        });
+    }
+    return lines;
+}
+
+/// Refuses another architecture whose tensors are alike. Formats may differ, and shapes where the input's does.
+inline void check_layers(const checkpoint_file& file, const std::vector<std::string>& here) {
+    const auto entry = file.entries.find("layers");
+    if (entry == file.entries.end() || here.empty()) return;
+    std::vector<std::string> there(1);
+    for (const std::uint8_t c : entry->second.bytes)
+        if (c == '\n') there.emplace_back();
+        else there.back() += static_cast<char>(c);
+    there.pop_back(); // each line ends in \n
+    const bool same_input = !there.empty() && there[0] == here[0];
+    const auto kind_of = [&](const std::string& line) { return same_input ? line : line.substr(0, line.find(',')); };
+    for (std::size_t i = 1; i < std::min(here.size(), there.size()); ++i)
+        if (kind_of(there[i]) != kind_of(here[i]))
+            fail("the network differs from the one saved in %s: there layer %s, and here layer %s; construct the "
+                 "network that was saved, or copy the tensors that are to be the same",
+                 file.path(), kind_of(there[i]).c_str(), kind_of(here[i]).c_str());
+    if (here.size() != there.size())
+        fail("the network differs from the one saved in %s: it had %zu layers there and has %zu here; construct the "
+             "network that was saved, or copy the tensors that are to be the same",
+             file.path(), there.size() - 1, here.size() - 1);
+}
+
 /// Refuses a file that is not of exactly these entries; entries of an optimizer may be left over where none is given.
 inline void check_entries(checkpoint_file& file, const std::vector<checkpoint_entry>& entries, bool with_optimizer) {
     std::vector<std::string> missing, unknown;
@@ -261,7 +300,8 @@ inline void check_entries(checkpoint_file& file, const std::vector<checkpoint_en
         else found->second.wanted = true;
     }
     for (const auto& [name, entry] : file.entries)
-        if (!entry.wanted && (with_optimizer || !name.starts_with("optimizer "))) unknown.push_back(name);
+        if (!entry.wanted && name != "layers" && (with_optimizer || !name.starts_with("optimizer ")))
+            unknown.push_back(name);
     std::ranges::sort(unknown);
     if (!missing.empty() || !unknown.empty())
         fail("the network differs from the one saved in %s: %s%s%s%s; construct the network and the optimizer that "
@@ -298,12 +338,16 @@ inline void check_finite(const std::string& name, const void* bytes, std::size_t
 
 template <class Network, class Optimizer>
 void save_all(const std::string& path, Network& network, Optimizer& optimizer) {
-    const auto entries = entries_of(network, optimizer);
+    auto entries = entries_of(network, optimizer);
     std::uint64_t length = checkpoint_header + 4;
     for (const auto& e : entries) {
         check_finite(e.name, e.bytes.data(), e.bytes.size(), "to be saved in", path.c_str());
         length += 28 + e.name.size() + e.bytes.size();
     }
+    std::string layers;
+    for (const std::string& line : layers_of(network)) layers += line + "\n";
+    entries.insert(entries.begin(), {"layers", {}, std::as_writable_bytes(std::span(layers))});
+    length += 28 + entries[0].name.size() + layers.size();
     std::vector<std::uint8_t> bytes;
     bytes.reserve(static_cast<std::size_t>(length));
     bytes.insert(bytes.end(), checkpoint_magic.begin(), checkpoint_magic.end());
@@ -329,6 +373,7 @@ void load_all(const std::string& path, Network& network, Optimizer& optimizer, b
     checkpoint_file file(path);
     const auto entries = entries_of(network, optimizer);
     check_entries(file, entries, with_optimizer);
+    check_layers(file, layers_of(network));
     for (const checkpoint_entry& e : entries) {
         const auto& bytes = file.entries.at(e.name).bytes;
         check_finite(e.name, bytes.data(), bytes.size(), "in", file.path());
@@ -358,9 +403,11 @@ void save(const std::string& path, Network& network) {
 }
 
 /// Makes a network and its optimizer those that were saved, seed and step included: the next step gives the same bits
-/// as it would have given there. The scheme may be another one where it needs the same tensors. Errors, each before
+/// as it would have given there. The scheme may be another one where it needs the same tensors, and the input another
+/// size where the layers take it. Errors, each before
 /// anything is changed: a file that is missing, of another kind or version, cut short, too long or damaged; names,
-/// sizes or shapes that are not those of this network and optimizer; numbers of the network that are not finite.
+/// sizes or shapes that are not those of this network and optimizer; layers of another kind or, where the input is the
+/// same, shape, such as a relu in place of a hard_swish or another stride; numbers of the network that are not finite.
 template <class Network, class Optimizer>
 void load(const std::string& path, Network& network, Optimizer& optimizer) {
     detail::load_all(path, network, optimizer, true);
