@@ -29,6 +29,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import threading
 
 NETWORK = "resnet20"
 TEST_EPOCHS, TUNE_EPOCHS, HELD_OUT, TUNE_SEED = 15, 3, 5000, 101
@@ -260,15 +261,40 @@ def train(run, arguments):
     return f"{run['scheme']} diverged"
 
 
+def train_all(runs, arguments):
+    """Prints what each run says. Where one fails, those under way go on to their end, and no further one begins."""
+    failed = threading.Event()
+
+    def train_one(run):
+        if failed.is_set():
+            return None  # which nobody sees: the failed run comes before
+        try:
+            return train(run, arguments)
+        except BaseException:
+            failed.set()
+            raise
+
+    with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
+        for text in pool.map(train_one, runs):
+            print(text, flush=True)
+
+
+def at_least_one(word):
+    if int(word) < 1:
+        raise argparse.ArgumentTypeError("1 or more")
+    return int(word)
+
+
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+                                     allow_abbrev=False)
     parser.add_argument("--program", required=True)
     parser.add_argument("--data", required=True)
     parser.add_argument("--data-100", help="folder of CIFAR-100, which stage 'more' wants")
     parser.add_argument("--file", type=pathlib.Path, default=pathlib.Path("docs/results/study.jsonl"))
     parser.add_argument("--runs", type=pathlib.Path, default=pathlib.Path("build/study/runs"),
                         help="folder for checkpoints of runs under way")
-    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--jobs", type=at_least_one, default=2)
     parser.add_argument("--plan", action="store_true", help="print the runs that are left and do not run them")
     parser.add_argument("stages", nargs="*", metavar="stage", default=STAGES[:-1])
     arguments = parser.parse_args()
@@ -289,9 +315,7 @@ def main():
                                 for run in left))
             if arguments.plan or not left:
                 break
-            with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
-                for text in pool.map(lambda run: train(run, arguments), left):
-                    print(text, flush=True)
+            train_all(left, arguments)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import math
 import pathlib
 import sys
 import tempfile
+import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, sys.argv[1])
@@ -122,6 +123,27 @@ with tempfile.TemporaryDirectory() as folder:
     assert study.train(first[1], arguments) == "begun", "two runs share a checkpoint"
     assert study.train(first[0], arguments) == "resumed"
     assert not list(runs.iterdir())
+
+    # Where a run fails, no further one begins, though another is under way for longer.
+    begun, real = [], study.train
+
+    def train(run, _):
+        begun.append(run)
+        if len(begun) == 2:
+            sys.exit("killed")
+        time.sleep(0.5)
+        return "done"
+
+    study.train = train
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            study.train_all(first[:8], argparse.Namespace(jobs=2))
+    except SystemExit as stopped:
+        assert "killed" in str(stopped)
+    else:
+        raise AssertionError("a study went on behind a run that died")
+    assert begun == first[:2], f"{len(begun)} runs began"
+    study.train = real
 
     # Tables: every scheme with a name, means and standard errors, no run that another row hides.
     printed = io.StringIO()
