@@ -18,8 +18,6 @@
 # Without a suite all of them run. On Debian, packages that are missing are installed first, the peers' too. Times need
 # a machine that does nothing else.
 set -euo pipefail
-cd "$(dirname "$0")/.."
-
 all="kernels step inference memory compile scaling peers accuracy"
 suites=() quick=() data=()
 while [ $# -gt 0 ]; do
@@ -30,7 +28,7 @@ while [ $# -gt 0 ]; do
         --quick) quick=(--quick) ;;
         --data)
             [ -d "${1:-}" ] || { echo "--data takes the folder of CIFAR-10's binary files"; exit 2; }
-            data=(--data "$1")
+            data=(--data "$(realpath -- "$1")")
             shift ;;
         *) case " $all " in
                *" $word "*) suites+=("$word") ;;
@@ -40,6 +38,7 @@ while [ $# -gt 0 ]; do
 done
 [ ${#suites[@]} -gt 0 ] || read -ra suites <<<"$all"
 
+CDPATH='' cd "$(dirname "$0")/.."
 . tests/packages.sh
 install_packages "g++ meson ninja-build pkg-config python3 libxsimd-dev" \
     "libtorch-dev libdnnl-dev libdlib-dev libopenblas-dev"

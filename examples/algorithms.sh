@@ -12,22 +12,34 @@
 #
 # On Debian, packages that are missing are installed first. The build is kept in build/algorithms.
 set -euo pipefail
-cd "$(dirname "$0")/.."
-
-if [ "${1:-}" = --help ] || [ "${1:-}" = -h ]; then sed -n '3,15s/^# \?//p' "$0"; exit 0; fi
-
-. tests/packages.sh
-. examples/build.sh
-install_packages "g++ meson ninja-build pkg-config python3 libxsimd-dev zlib1g-dev" "dataset-fashion-mnist"
+case " $* " in *" --help "* | *" -h "*) sed -n '3,13s/^# \?//p' "$0"; exit 0 ;; esac
+. "$(dirname "$0")/build.sh"
+absolute_paths "--file" "$@"
+CDPATH='' cd "$(dirname "$0")/.."
 
 build=build/algorithms
+file=docs/results/algorithms.jsonl
+case " $* " in *" --quick "*) file=$build/quick.jsonl ;; esac # which is for trying out
+for ((i = 0; i < ${#words[@]}; i++)); do
+    word=${words[i]} value=${words[i + 1]:-}
+    case "$word" in
+        --quick | --speed) continue ;;
+        --file) file=$value ;;
+        --only) grep -qF "['$value', 'fqt::" examples/meson.build ||
+                    { echo "no algorithm is called '$value'; docs/algorithms.md has the names"; exit 2; } ;;
+        --seeds) [[ $value =~ ^[1-9][0-9]*$ ]] || { echo "--seeds takes how many, 1 or more"; exit 2; } ;;
+        --part | --parts) ;;
+        *) echo "there is no option '$word'; --help says what there is"; exit 2 ;;
+    esac
+    [ -n "$value" ] || { echo "$word takes a value"; exit 2; }
+    i=$((i + 1))
+done
+
+. tests/packages.sh
+install_packages "g++ meson ninja-build pkg-config python3 libxsimd-dev zlib1g-dev" "dataset-fashion-mnist"
+
 mkdir -p docs/results
 build_example algorithms "ten minutes or so: some 25 networks, each compiled whole"
 
-file=docs/results/algorithms.jsonl
-case " $* " in *" --quick "*) file=$build/quick.jsonl ;; esac # which is for trying out
-for ((i = 1; i < $#; ++i)); do
-    if [ "${!i}" = --file ]; then next=$((i + 1)); file=${!next}; fi
-done
-$build/examples/algorithms --file "$file" "$@"
+$build/examples/algorithms --file "$file" "${words[@]}"
 python3 examples/algorithms/table.py "$file"

@@ -10,9 +10,8 @@
 # On Debian, packages that are missing are installed first. The build is kept in build/quickstart; the measured numbers
 # are appended to build/quickstart/quickstart.jsonl.
 set -euo pipefail
-cd "$(dirname "$0")/.."
-
 if [ "${1:-}" = --help ] || [ "${1:-}" = -h ]; then sed -n '3,11s/^# \?//p' "$0"; exit 0; fi
+CDPATH='' cd "$(dirname "$0")/.."
 
 . tests/packages.sh
 . examples/build.sh

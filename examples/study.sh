@@ -13,26 +13,27 @@
 #
 # On Debian, packages that are missing are installed first. The build is kept in build/study.
 set -euo pipefail
-if [ $# = 0 ] || [ "$1" = --help ] || [ "$1" = -h ]; then sed -n '3,16s/^# \?//p' "$0"; exit 0; fi
+case " ${*:---help} " in *" --help "* | *" -h "*) sed -n '3,16s/^# \?//p' "$0"; exit 0 ;; esac
 [ -d "$1" ] || { echo "there is no folder $1; the first word is that of CIFAR-10's binary files"; exit 2; }
-data=$(cd "$1" && pwd)
+data=$(realpath -- "$1")
 shift
-cd "$(dirname "$0")/.."
+. "$(dirname "$0")/build.sh"
+absolute_paths "--file --data-100 --runs" "$@"
+CDPATH='' cd "$(dirname "$0")/.."
 file=docs/results/study.jsonl
 plan=no
-words=("$@" "")
-for ((i = 0; i < $#; i++)); do
+for ((i = 0; i < ${#words[@]}; i++)); do
     case "${words[i]}" in
-        --file) file=${words[i + 1]} ;;
-        --file=*) file=${words[i]#--file=} ;;
+        --file) file=${words[i + 1]:-} ;;
         --plan) plan=yes ;;
     esac
 done
 
-if [ $plan = yes ]; then exec python3 examples/study/study.py --program fqt --data "$data" "$@"; fi
+planned=(python3 examples/study/study.py --program fqt --data "$data" --plan "${words[@]}")
+if [ $plan = yes ]; then exec "${planned[@]}"; fi
+if command -v python3 >/dev/null; then "${planned[@]}" >/dev/null; fi # wrong words show before the build
 
 . tests/packages.sh
-. examples/build.sh
 install_packages "g++ meson ninja-build pkg-config python3 libxsimd-dev zlib1g-dev libcli11-dev nlohmann-json3-dev \
     python3-matplotlib" ""
 
@@ -40,6 +41,6 @@ build=build/study
 mkdir -p docs/results
 build_example fqt "half an hour or so: some fifty networks, each compiled whole"
 
-python3 examples/study/study.py --program $build/examples/fqt --data "$data" "$@"
+python3 examples/study/study.py --program $build/examples/fqt --data "$data" "${words[@]}"
 python3 examples/study/table.py "$file"
 python3 examples/study/plot.py "$file" "${file%.jsonl}.svg"

@@ -10,8 +10,6 @@
 #
 # On Debian, packages that are missing are installed first. The build is kept in build/tests.
 set -euo pipefail
-cd "$(dirname "$0")/.."
-
 needed=(g++ meson ninja-build pkg-config cmake python3 libxsimd-dev doctest-dev zlib1g-dev)
 wanted=(libxtensor-dev libcli11-dev nlohmann-json3-dev qemu-user dataset-fashion-mnist
         libpng-dev libjpeg62-turbo-dev)
@@ -20,6 +18,7 @@ for word in "$@"; do
     if [ "$word" = --help ] || [ "$word" = -h ]; then sed -n '3,11s/^# \?//p' "$0"; exit 0; fi
 done
 
+CDPATH='' cd "$(dirname "$0")/.."
 . tests/packages.sh
 install_packages "${needed[*]}" "${wanted[*]}" || { echo "0 passed, 1 failed"; exit 1; }
 

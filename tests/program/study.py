@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
 """The study's plan, with a stand-in for training: rates are sought until the best is inside, a rectified row is the
-best of what it was tuned with, and a study that is stopped goes on with what is left, a run from its checkpoint.
+best of what it was tuned with, and a study that is stopped goes on with what is left, a run from its checkpoint. Of
+the script beside it: its words.
 
 Usage: study.py <examples/study>
 """
@@ -10,7 +11,9 @@ import contextlib
 import io
 import itertools
 import math
+import os
 import pathlib
+import subprocess
 import sys
 import tempfile
 import time
@@ -144,6 +147,28 @@ with tempfile.TemporaryDirectory() as folder:
         raise AssertionError("a study went on behind a run that died")
     assert begun == first[:2], f"{len(begun)} runs began"
     study.train = real
+
+    # The script takes paths from where it is called, and knows wrong words before it builds; stand-ins build nothing.
+    tools = pathlib.Path(folder) / "tools"
+    tools.mkdir()
+    for name, does in {"dpkg-query": "printf installed", "meson": "echo building; exit 1"}.items():
+        (tools / name).write_text("#!/bin/sh\n" + does + "\n")
+        (tools / name).chmod(0o755)
+
+    def script(*words):
+        environment = os.environ | {"CDPATH": "/:/usr", "PATH": f"{tools}:" + os.environ["PATH"]}
+        called = subprocess.run(["bash", pathlib.Path(sys.argv[1]).resolve().parent / "study.sh", *words], cwd=folder,
+                                text=True, capture_output=True, env=environment)
+        return called.returncode, called.stdout + called.stderr
+
+    (pathlib.Path(folder) / "bin").mkdir()  # which CDPATH has elsewhere
+    for words in (["--file", "a.jsonl"], ["--file=a.jsonl"]):
+        code, text = script("bin", "--plan", *words, "rates")
+        here = pathlib.Path(folder).resolve()
+        assert code == 0 and f" --data {here}/bin --results {here}/a.jsonl " in text, text
+    for words in (["--jobs", "0"], ["--fil", "a.jsonl"], ["ratse"]):
+        code, text = script("bin", *words)
+        assert code != 0 and "building" not in text, text
 
     # Tables: every scheme with a name, means and standard errors, no run that another row hides.
     printed = io.StringIO()
