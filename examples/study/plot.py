@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""Draws the test accuracies of the study against the bits of gradients (needs Debian's python3-matplotlib).
+"""Draws the test accuracies of the study against the bits of gradients (needs Debian's python3-matplotlib), with a bar
+of one standard error to each side where there are several seeds.
 
 Usage: plot.py <results.jsonl> <picture.svg>
 """
+import math
 import pathlib
 import sys
 
@@ -29,7 +31,8 @@ def main(source, target):
     found = {}
     for label in ("parts", "test"):
         for (scheme, rectifier, *_), seeds in sorted(rows(runs, label).items(), key=lambda item: len(item[1])):
-            found[scheme, rectifier != "none"] = moments(seeds.values())
+            mean, error = moments(seeds.values())
+            found[scheme, rectifier != "none"] = mean, error if len(seeds) > 1 else math.nan  # which draws no bar
     plt.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "fqt", "font.size": 10, "font.family": "sans-serif"})
     figure, axes = plt.subplots(figsize=(7.2, 4.4), layout="constrained")
     for scheme, name, line in (("fp32", "fp32", "-"), ("w8a8", "8-bit weights and activations, float gradients", ":")):
