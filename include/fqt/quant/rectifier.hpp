@@ -153,8 +153,9 @@ struct gain_hinge : detail::rule_with<Flow> {
     }
 };
 
-/// A rectifier: f = log |r|_8 - log |r|_2, a smooth logarithm of max|r| over its rms. Blind to a factor common to all
-/// channels, it narrows the spread that a grid shared by all channels pays for. 0 and flat where every gain is 0.
+/// A rectifier: f = log |r|_8 - log |r|_2, norms being sums: a smooth logarithm of max|r| over its rms, less half of
+/// log C. Blind to a factor common to all channels, it narrows the spread that a grid shared by all channels pays for.
+/// 0 and flat where every gain is 0.
 template <class Gain = layer_gain, class Flow = detached>
 struct gain_crest : detail::rule_with<Flow> {
     static constexpr const char* name = "gain_crest";
@@ -254,7 +255,7 @@ struct bounded_gammas {
 
 /// Rectifier R on the last batch normalization of each residual block's body, and none elsewhere. The noise of a body
 /// enters beside a clean shortcut, in proportion to the body's share of the gradient, which goes with the square of
-/// this gain (docs/theory.md, residual branches): so gain_energy here trades depth for noise, gradually, as
+/// this gamma (docs/theory.md, residual branches): so gain_energy here trades depth for noise, gradually, as
 /// zero_last_gammas does at the beginning.
 template <rectifier R>
 struct at_block_ends {

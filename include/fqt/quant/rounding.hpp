@@ -39,9 +39,9 @@ struct stochastic {
 /// `stochastic`, with random numbers that 8 neighbouring pixels of a channel share in part: u, u + 1/8, ..., u + 7/8,
 /// modulo 1 (systematic sampling: Madow, Madow 1944). Each by itself is uniform, so every value is rounded as by
 /// `stochastic`, with the same variance; but where one is rounded up, its neighbours tend to be rounded down, so less
-/// noise is left in sums over pixels, of which the weight gradient is one: 9/16 where fractions have nothing in common,
-/// less where they have (docs/theory.md). Fewer random numbers, too: an eighth. For tensors with pixels, not for
-/// weights and block formats.
+/// noise is left in sums over pixels, of which the weight gradient is one: 9/16 where fractions are uniform and
+/// independent, 1/8 where they are equal; more than of independent draws where they follow the strata (docs/theory.md).
+/// Fewer random numbers, too: an eighth. For tensors with pixels, not for weights and block formats.
 struct stratified : stochastic {
     static constexpr const char* name = "stratified";
     static constexpr bool unbiased = true, stratifies = true;
