@@ -94,6 +94,7 @@ int run(const arguments& a) {
             }
     if (a.speed)
         for (const study::algorithm& one : list) {
+            if (!a.only.empty() && a.only != one.name) continue;
             const double ms = one.step(data);
             std::printf("%-24s %8.2f ms a step\n", one.name, ms);
             records.write({run, "plain", one.name, "training step", ms, "ms", 1, fqt::hardware_threads(),
