@@ -66,8 +66,8 @@ def alone(run):
         if others / max(time.monotonic() - start, 0.05) <= MOST_LOAD:
             return result
         time.sleep(1)
-    sys.exit("other processes use the CPU, so times would mean nothing; stop them, or wait, and run this again, or keep to "
-             "processors that they leave alone: taskset --cpu-list 2-5 benchmarks/run.sh ...")
+    sys.exit("other processes use the CPU, so times would mean nothing; stop them, or wait, and run this again, or "
+             "keep to processors that they leave alone: taskset --cpu-list 2-5 benchmarks/run.sh ...")
 
 
 def thread_counts():

@@ -348,9 +348,8 @@ TEST_CASE("what integer_sgd cannot do is refused before anything changes") {
     fqt::integer_sgd<vectors, fqt::niti_update> bits{v};
     for (const float rate : {0.0f, -1.0f, 8.0f, 2.5f, nan}) refuses(bits, rate, "a whole number from 1 to 7");
     for (const std::int32_t damaged : {std::numeric_limits<std::int32_t>::min(), -127, 122}) {
-        bits.each_state([&](const fqt::path&, std::span<std::byte> bytes) {
-            std::memcpy(bytes.data(), &damaged, sizeof damaged);
-        });
+        bits.each_state(
+            [&](const fqt::path&, std::span<std::byte> bytes) { std::memcpy(bytes.data(), &damaged, sizeof damaged); });
         refuses(bits, 1, "whose codes are no floats; load another checkpoint");
     }
     bits.place_weights();

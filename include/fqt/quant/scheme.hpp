@@ -28,7 +28,8 @@ struct uniform_edges {};
 template <const auto& Scheme>
 struct edges_of {};
 
-/// The formats of a network's tensors; designated initialisers name them, and what is left out has the default: products in floats.
+/// The formats of a network's tensors; designated initialisers name them, and what is left out has the default:
+/// weights, activations and gradients are floats.
 ///   weight           one grid per tensor or output channel
 ///   activation       the input of a product; one grid per tensor, unsigned where the tensor cannot be negative
 ///   input_gradient   h = dL/d(sums) as it enters the input gradient dX; per tensor or sample, or per_householder. The
