@@ -24,23 +24,28 @@ std::vector<double> sums_of(shape from, shape to, int weights, int x, int w, boo
     return sums.sums;
 }
 
-/// A weight gradient whose int32 sums hold `Longest` products at most, against the reference, where floats are exact.
+/// A weight gradient whose int32 sums hold `Longest` products at most, against the reference, where floats are exact:
+/// of two samples, which are the first of a group and find rubbish, and of one more.
 template <geometry G, std::int64_t Longest>
 void check_weight_gradient_in_runs(bool is_signed) {
     CAPTURE(is_signed);
     const auto x = random_codes(G.in.size(), is_signed ? -9 : 0, 9, 1), h = random_codes(G.out().size(), -9, 9, 2);
     std::vector<std::int64_t> exact(static_cast<std::size_t>(G.weights()));
     kernels::reference::weight_gradient(G, x.data(), h.data(), exact.data());
+    std::vector<std::int64_t> seven_times;
+    for (const std::int64_t sum : exact) seven_times.push_back(7 * sum);
     for_each_arch([&](auto arch) {
         CAPTURE(arch.name);
         using product = kernels::weight_gradient_product<G, kernels::integer, decltype(arch), Longest>;
         buffer activation(product::staged_activation_bytes), gradient(product::staged_gradient_bytes);
         product::stage_activation(code_source{x, G.in.channels, is_signed}, is_signed, activation);
         product::stage_gradient(code_source{h, G.outputs, true}, gradient);
-        std::vector<float> sums(product::sums), dw(exact.size());
-        product::run(activation, gradient, is_signed, 1.0f, sums.data());
+        std::vector<float> sums(product::sums, rubbish), dw(exact.size());
+        const typename product::sample first[] = {{activation, gradient, 1.0f}, {activation, gradient, 2.0f}};
+        product::run(first, 2, is_signed, true, sums.data());
+        product::run(activation, gradient, is_signed, 4.0f, sums.data());
         CHECK(unpack<product>(sums, dw));
-        CHECK(std::vector<std::int64_t>(dw.begin(), dw.end()) == exact);
+        CHECK(std::vector<std::int64_t>(dw.begin(), dw.end()) == seven_times);
     });
 }
 
@@ -133,8 +138,9 @@ TEST_CASE("sums cut into many runs equal the reference where floats are exact") 
                g.in, dx);
     });
     for (const bool is_signed : {false, true}) {
-        check_weight_gradient_in_runs<g, 4>(is_signed); // one row a run, of which some are left out where unsigned
-        check_weight_gradient_in_runs<geometry_of({20, 5, 6}, 20, {3, 1, 1}), 12>(is_signed);     // two rows a run
-        check_weight_gradient_in_runs<geometry_of({20, 5, 6}, 20, {3, 1, 1, 20}), 12>(is_signed); // depthwise
+        // One row a run, of which some are left out where unsigned; two rows a run, with inputs as lanes; depthwise.
+        check_weight_gradient_in_runs<g, 4>(is_signed);
+        check_weight_gradient_in_runs<geometry_of({16, 5, 6}, 20, {3, 1, 1}), 12>(is_signed);
+        check_weight_gradient_in_runs<geometry_of({20, 5, 6}, 20, {3, 1, 1, 20}), 12>(is_signed);
     }
 }

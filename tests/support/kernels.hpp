@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <functional>
 #include <iterator>
+#include <limits>
 #include <memory>
 #include <tuple>
 #include <utility>
@@ -90,11 +91,11 @@ struct float_source {
     }
 };
 
-/// Memory at 64 bytes, filled with rubbish: a kernel that computes with what it did not write is seen.
+/// Memory at 64 bytes, filled with rubbish, NaN to a float: a kernel that computes with what it did not write is seen.
 class buffer {
 public:
     explicit buffer(std::size_t bytes) : memory(static_cast<std::byte*>(std::aligned_alloc(64, bytes)), &std::free) {
-        for (std::size_t i = 0; i < bytes; ++i) memory.get()[i] = std::byte{0xa5};
+        for (std::size_t i = 0; i < bytes; ++i) memory.get()[i] = std::byte{0xff};
     }
     operator std::byte*() const { return memory.get(); }
 
@@ -130,6 +131,9 @@ struct collect {
         return padding_is_zero;
     }
 };
+
+/// What sums hold before the first sample of a group, which does not read them: it would stay in any sum.
+inline constexpr float rubbish = std::numeric_limits<float>::quiet_NaN();
 
 /// The sums of one group as the logical gradient; false if not all of it is finite.
 template <class Product>
