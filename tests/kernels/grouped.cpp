@@ -4,11 +4,18 @@
 #include <fqt/kernels/weight_gradient.hpp>
 
 #include "support/kernels.hpp"
+#include <algorithm>
+#include <cmath>
+#include <limits>
 
 using namespace fqt;
 using namespace fqt::test;
 
 namespace {
+
+/// Its blocks of outputs meet channels 0 to 11, 10 to 21 and 20 to 23: the second one's lie in two blocks, and the last
+/// one's are few, so that sums of what would be beyond them are left out.
+constexpr geometry narrow_last_block = geometry_of({24, 4, 5}, 36, {1, 1, 1, 12});
 
 constexpr geometry grouped[] = {
     geometry_of({8, 5, 6}, 12, {3, 1, 1, 2}),
@@ -16,6 +23,7 @@ constexpr geometry grouped[] = {
     // tap, of groups of four and beyond, strides beyond the window, and a window that is no tile of its own.
     geometry_of({20, 6, 7}, 20, {3, 2, 1, 20}),
     geometry_of({33, 8, 9}, 33, {5, 2, 2, 33}),
+    narrow_last_block,
     geometry_of({3, 5, 6}, 3, {3, 1, 1, 3}),
     geometry_of({32, 35, 4}, 32, {3, 1, 1, 32}),
     geometry_of({17, 5, 4}, 17, {1, 3, 0, 17}),
@@ -26,7 +34,7 @@ constexpr geometry grouped[] = {
     geometry_of({16, 1, 2}, 16, {5, 1, 2, 16}), // an image smaller than its kernel
     geometry_of({6, 9, 9}, 18, {7, 1, 3, 3}),
 };
-constexpr int grouped_on_every_arch = 3, grouped_in_floats = 5;
+constexpr int grouped_on_every_arch = 3, grouped_in_floats = 6;
 
 /// The three products of one geometry, with sources, and reference sums of the type Sum.
 template <geometry G, class Kind, bool AllArchs, class Sum, class T, class MakeSource>
@@ -60,10 +68,16 @@ void check(const std::vector<T>& x, const std::vector<T>& h, const std::vector<T
         buffer activation(product::staged_activation_bytes), gradient(product::staged_gradient_bytes);
         product::stage_activation(source(x, G.in, is_signed), is_signed, activation);
         product::stage_gradient(source(h, G.out(), true), gradient);
-        std::vector<float> sums(product::sums), result(dw.size());
-        product::run(activation, gradient, is_signed, 0.75f, sums.data());
+        std::vector<float> sums(product::sums, rubbish), result(dw.size());
+        const typename product::sample first{activation, gradient, 0.75f};
+        product::run(&first, 1, is_signed, true, sums.data());
         CHECK(unpack<product>(sums, result));
         CHECK(result == dw);
+        const bool all_written = std::ranges::none_of(sums, [](float sum) { return std::isnan(sum); });
+        CHECK(all_written == (G != narrow_last_block));
+        CHECK((all_written || !product::writes_all_sums));
+        sums[0] = std::numeric_limits<float>::infinity();
+        CHECK_FALSE(unpack<product>(sums, result));
     });
 }
 
