@@ -40,10 +40,10 @@ std::vector<std::int8_t> by_bytes(const std::vector<int>& w) {
     return bytes;
 }
 
-/// The float that the header promises: sums of bytes, added from the highest.
+/// The float that the header promises: sums of bytes times a scale, added from the highest to a total.
 template <class Sums, class A, class B>
-std::vector<float> promised(std::size_t size, const A& a, int a_bytes, const B& b, int b_bytes, Sums&& sums_of) {
-    std::vector<float> total(size);
+std::vector<float> promised(std::vector<float> total, const A& a, int a_bytes, const B& b, int b_bytes, Sums&& sums_of,
+                            float scale = 1.0f) {
     const auto byte_of = [](const std::vector<int>& v, int byte, int of) {
         std::vector<int> bytes;
         for (const int x : v) {
@@ -55,8 +55,8 @@ std::vector<float> promised(std::size_t size, const A& a, int a_bytes, const B& 
     for (int i = a_bytes; i-- > 0;)
         for (int j = b_bytes; j-- > 0;) {
             const std::vector<std::int64_t> sums = sums_of(byte_of(a, i, a_bytes), byte_of(b, j, b_bytes));
-            for (std::size_t k = 0; k < size; ++k)
-                total[k] = std::fma(static_cast<float>(sums[k]), std::ldexp(1.0f, 8 * (i + j)), total[k]);
+            for (std::size_t k = 0; k < total.size(); ++k)
+                total[k] = std::fma(static_cast<float>(sums[k]), std::ldexp(scale, 8 * (i + j)), total[k]);
         }
     return total;
 }
@@ -97,9 +97,9 @@ void check(const wide_case& c) {
     const auto size = [](int n) { return static_cast<std::size_t>(n); };
     const auto forward = sums([](auto... p) { kernels::reference::forward(G, p...); }, size(G.out().size()));
     const auto backward = sums([](auto... p) { kernels::reference::input_gradient(G, p...); }, size(G.in.size()));
-    const auto promised_forward = promised(size(G.out().size()), x, bytes, w, WeightBytes, forward);
+    const auto promised_forward = promised(std::vector<float>(size(G.out().size())), x, bytes, w, WeightBytes, forward);
     const auto promised_backward =
-        promised(size(G.in.size()), h, bytes, w, WeightBytes,
+        promised(std::vector<float>(size(G.in.size())), h, bytes, w, WeightBytes,
                  [&](const std::vector<int>& of_h, const std::vector<int>& of_w) { return backward(of_h, of_w); });
 
     for_each_arch([&](auto arch) {
@@ -137,7 +137,10 @@ void check_weight_gradient(int of_x, int of_h) {
         kernels::reference::weight_gradient(G, a.data(), b.data(), sums.data());
         return sums;
     };
-    const std::vector<float> expected = promised(size, x, of_x > 127 ? 2 : 1, h, of_h > 127 ? 2 : 1, exact_of);
+    const auto plus_promised = [&](const std::vector<float>& total, float of_sample) {
+        return promised(total, x, of_x > 127 ? 2 : 1, h, of_h > 127 ? 2 : 1, exact_of, of_sample);
+    };
+    const std::vector<float> expected = plus_promised(std::vector<float>(size), 1.0f);
     for_each_arch([&](auto arch) {
         CAPTURE(arch.name);
         using product =
@@ -146,11 +149,21 @@ void check_weight_gradient(int of_x, int of_h) {
         buffer activation(product::staged_activation_bytes), gradient(product::staged_gradient_bytes);
         product::stage_activation(wide_source{{x_values, G.in.channels}}, true, activation);
         product::stage_gradient(wide_source{{h_values, G.outputs}}, gradient);
-        std::vector<float> sums(product::sums, 0.0f), dw(size);
-        const typename product::sample one{activation, gradient, 1.0f};
-        product::run(&one, 1, true, true, sums.data());
+        std::vector<float> sums(product::sums, rubbish), dw(size);
+        std::vector<typename product::sample> samples{{activation, gradient, 1.0f}};
+        product::run(samples.data(), 1, true, true, sums.data());
         CHECK(unpack<product>(sums, dw));
         check_sums(dw, expected, exact_of(x, h), 1.0 * of_x * of_h * G.out().pixels());
+
+        // More than the kernel takes at once.
+        std::vector<float> expected_of_many = expected;
+        while (samples.size() <= 2 * std::size_t{product::samples_at_once}) {
+            samples.push_back({activation, gradient, 0.3f * static_cast<float>(samples.size())});
+            expected_of_many = plus_promised(expected_of_many, samples.back().scale);
+        }
+        product::run(samples.data(), static_cast<int>(samples.size()), true, true, sums.data());
+        CHECK(unpack<product>(sums, dw));
+        CHECK(dw == expected_of_many);
     });
 }
 
