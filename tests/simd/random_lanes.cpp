@@ -34,6 +34,21 @@ TEST_CASE_TEMPLATE("every lane draws the number of its channel and position", A,
     CHECK(wrong == 0);
 }
 
+TEST_CASE_TEMPLATE("every lane's stratified draw is that of its channel and position", A, FQT_ARCHS) {
+    constexpr random_stream stream{42, 7, 3};
+    constexpr std::uint32_t sample = 5;
+    constexpr int positions = 200, octets = positions / 8, channel = 16;
+    int wrong = 0;
+    for (int position = 0; position < positions; ++position) {
+        const int octet = position / 8;
+        const simd::octet_bits<A> block(stream, sample, channel, octet / 8, octets);
+        const auto u = simd::octet_bits<A>::stratified(block.bits(octet % 8), position % 8);
+        for (int lane = 0; lane < lanes; ++lane)
+            wrong += u.lane(lane) != uniform16(stream.stratified16(sample, channel + lane, position, positions));
+    }
+    CHECK(wrong == 0);
+}
+
 TEST_CASE_TEMPLATE("a draw lies strictly inside (0, 1) and has a mean of one half", A, FQT_ARCHS) {
     double sum = 0;
     float least = 1, greatest = 0;
