@@ -3,12 +3,21 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cfenv>
 #include <chrono>
+#include <cstdint>
+#include <limits>
 #include <string>
 #include <thread>
 #include <vector>
+#if defined(__linux__)
+#include <sched.h>
+#endif
+#if defined(__SSE2__)
+#include <xmmintrin.h>
+#endif
 
 namespace {
 
@@ -56,6 +65,37 @@ TEST_CASE("more threads than the most that are used do every item once") {
     CHECK(visits(1000, fqt::most_threads + 100).count == std::vector<int>(1000, 1));
 }
 
+TEST_CASE("so many items that their number times that of threads is beyond int come once") {
+    constexpr int items = 9'000'000;
+    static_assert(std::int64_t{items} * (fqt::most_threads - 1) > std::numeric_limits<int>::max());
+    std::vector<char> count(items);
+    std::atomic<int> strange = 0;
+    fqt::parallel_for(items, fqt::most_threads, [&](int item, int) {
+        if (item < 0 || item >= items || count[static_cast<std::size_t>(item)]++ != 0) ++strange;
+    });
+    CHECK(strange == 0);
+    CHECK(std::ranges::count(count, 1) == items);
+}
+
+TEST_CASE("each thread has the same run of items in every loop") {
+    constexpr int threads = 3, run = 4;
+    for (int loop = 0; loop < 20; ++loop) {
+        std::vector<int> first(threads, -1);
+        std::atomic<int> here = 0;
+        fqt::parallel_for(threads * run, threads, [&](int item, int thread) {
+            int& mine = first[static_cast<std::size_t>(thread)];
+            if (mine >= 0) return;
+            mine = item;
+            ++here;
+            // Until all have come, so that none takes another's first item.
+            const auto start = std::chrono::steady_clock::now();
+            while (here < threads && std::chrono::steady_clock::now() - start < std::chrono::seconds(20))
+                std::this_thread::yield();
+        });
+        CHECK(first == std::vector<int>{0, run, 2 * run});
+    }
+}
+
 TEST_CASE("the items of a thread that is held up are done by another") {
     constexpr int items = 40;
     std::atomic<int> done = 0;
@@ -93,6 +133,22 @@ TEST_CASE("there is at least one hardware thread, and 0 asks for all") {
                          "fqt: -1 threads are asked for; options.threads must be 1 or more, or 0 for all", fqt::error);
 }
 
+#if defined(__linux__)
+TEST_CASE("hardware threads are those that this thread may run on") {
+    bool is_set = false;
+    int found = 0;
+    std::thread([&] {
+        cpu_set_t one;
+        CPU_ZERO(&one);
+        CPU_SET(static_cast<std::size_t>(sched_getcpu()), &one);
+        is_set = sched_setaffinity(0, sizeof one, &one) == 0;
+        found = fqt::hardware_threads();
+    }).join();
+    REQUIRE(is_set);
+    CHECK(found == 1);
+}
+#endif
+
 TEST_CASE("a changed rounding mode is refused in words before any item comes, on any number of threads") {
     for (const int threads : {1, 2}) {
         CAPTURE(threads);
@@ -111,6 +167,24 @@ TEST_CASE("a changed rounding mode is refused in words before any item comes, on
         CHECK(message.find("fesetenv(FE_DFL_ENV)") != message.npos);
     }
 }
+
+#if defined(__SSE2__)
+TEST_CASE("each rounding mode but the default, flush-to-zero and subnormals as zeros are refused") {
+    const unsigned before = _mm_getcsr();
+    for (const unsigned bits : {0x2000u, 0x4000u, 0x6000u, 0x8000u, 0x0040u}) {
+        CAPTURE(bits);
+        bool refused = false;
+        _mm_setcsr(before | bits);
+        try {
+            fqt::parallel_for(1, 1, [](int, int) {});
+        } catch (const fqt::error&) {
+            refused = true;
+        }
+        _mm_setcsr(before);
+        CHECK(refused);
+    }
+}
+#endif
 
 TEST_CASE("threads that would start under a changed rounding mode do not, and so do not keep it") {
     constexpr int threads = 23; // more than any test before had
