@@ -6,8 +6,10 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 #if defined(__linux__)
@@ -202,4 +204,31 @@ TEST_CASE("the threads of a team end with the thread that they help") {
     CHECK(meanwhile == before + 4);
     CHECK(comes_true([&] { return threads_now() == before; }));
 }
+
+#if defined(__GLIBC__)
+TEST_CASE("where the system has no more threads a loop has fewer, and where it has them again they come") {
+    int calls = 0, failures = 0;
+    bool met = false;
+    // Of a new thread, whose team has none yet.
+    std::thread([&] {
+        pthread_attr_t before, huge;
+        failures += pthread_getattr_default_np(&before) != 0;
+        pthread_attr_init(&huge);
+        pthread_attr_setstacksize(&huge, std::size_t{1} << 50); // more memory than there are addresses
+        failures += pthread_setattr_default_np(&huge) != 0;
+        try {
+            for (int loop = 0; loop < 3; ++loop) fqt::team::run(3, [&](int) { ++calls; });
+        } catch (const std::system_error&) {
+            ++failures;
+        }
+        failures += pthread_setattr_default_np(&before) != 0;
+        met = all_come(3);
+        pthread_attr_destroy(&huge);
+        pthread_attr_destroy(&before);
+    }).join();
+    CHECK(failures == 0);
+    CHECK(calls == 3);
+    CHECK(met);
+}
+#endif
 #endif
