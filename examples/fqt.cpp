@@ -99,9 +99,8 @@ void check_same(const program::run_header& before, const program::run_header& no
     }
 }
 
-/// Makes or checks the folder of a run. Errors: a folder that has a run which is not resumed, one that has none which
-/// is, a folder that cannot be made.
-void open_folder(const settings& s) {
+/// Errors: a folder that has a run which is not resumed, one that has none which is.
+void check_folder(const settings& s) {
     std::error_code problem;
     const bool has_run = std::filesystem::exists(s.checkpoint(), problem);
     if (has_run && !s.resume)
@@ -111,6 +110,11 @@ void open_folder(const settings& s) {
     if (s.resume && !std::filesystem::exists(s.log(), problem))
         fqt::fail("%s has a checkpoint and no log.jsonl, by which a run is resumed; name another folder to begin anew",
                   s.run.c_str());
+}
+
+/// Makes the folder of a run where it is missing. Errors: one that cannot be made.
+void make_folder(const settings& s) {
+    std::error_code problem;
     std::filesystem::create_directories(s.run, problem);
     if (problem)
         fqt::fail("the folder %s cannot be made (%s); choose another for --run", s.run.c_str(),
@@ -233,14 +237,13 @@ void train(const program::entry& e, const settings& s, const results_options& re
     std::vector<program::epoch_line> epochs; // of the whole run, also of what it continues
     std::optional<program::log_writer> log;
     if (!s.run.empty()) {
-        open_folder(s);
+        check_folder(s);
         if (s.resume) {
             program::run_log before = program::read_log(s.log());
             check_same(before.run(), header);
             header.command = before.runs.front().command;
             epochs = std::move(before.epochs);
         }
-        log.emplace(s.log());
     }
     std::optional<results_file> results_to;
     if (!results.file.empty()) results_to.emplace(results.file);
@@ -255,7 +258,10 @@ void train(const program::entry& e, const settings& s, const results_options& re
         if (std::ssize(epochs) != known.first_epoch)
             std::fprintf(stderr, "%s has %zu of the %d epochs before; curves and seconds lack the others\n",
                          s.log().c_str(), epochs.size(), known.first_epoch);
-        if (log) log->write(header);
+        if (s.run.empty()) return;
+        make_folder(s); // not before the network is made, so that what it refuses leaves nothing behind
+        log.emplace(s.log());
+        log->write(header);
     };
     listener.on_epoch = [&](const program::epoch_line& line) {
         epochs.push_back(line);
@@ -386,6 +392,9 @@ void check_options(const program::entry& e, const settings& s, const CLI::App& g
                   double{s.rectification});
     if (s.rectifier != "none" && s.rectification == 0)
         fqt::fail("--rectifier %s is given without its weight; add --rectification, such as 1e-3", s.rectifier.c_str());
+    if (s.rectifier != "none" && !e.has_normalization())
+        fqt::fail("%s has no batch normalization to rectify; leave --rectifier out, or choose a network that has one",
+                  e.network);
     if (s.nesterov && s.momentum == 0)
         fqt::fail("--nesterov looks ahead by the momentum, and --momentum is 0; leave one of them out");
     if (given.count("--label") > 0 && given.count("--results") == 0)

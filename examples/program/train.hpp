@@ -184,6 +184,14 @@ void summarize(const settings& s, std::FILE* to) {
     fqt::summary(net, to);
 }
 
+template <class Network>
+bool has_normalization() {
+    Network net{fqt::seed{}, {.batch = 1, .threads = 1}};
+    bool found = false;
+    net.each_normalization([&](const auto&) { found = true; });
+    return found;
+}
+
 template <class Optimizer>
 concept has_own_rates = requires {
     requires Optimizer::own_rates;
@@ -202,7 +210,8 @@ entry entry_of(const char* network, const char* scheme, const char* optimizer) {
             type::macs,
             [](int batch, int threads) { return type::arena_bytes(batch, threads); },
             train<Spec, Scheme, Optimizer>,
-            summarize<Spec, Scheme>};
+            summarize<Spec, Scheme>,
+            has_normalization<type>};
 }
 
 } // namespace program
