@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -220,6 +221,32 @@ void list() {
     std::printf("\n");
 }
 
+/// The loss of who knows how often each class comes and does not look at the pictures. smoothing: of the labels.
+double loss_of_guessing(const fqt::dataset& data, double smoothing) {
+    std::vector<int> counts(static_cast<std::size_t>(data.classes));
+    for (const auto label : data.labels) ++counts[label];
+    double loss = 0;
+    for (const int count : counts) {
+        const double share = (1 - smoothing) * count / data.size() + smoothing / data.classes;
+        if (share > 0) loss -= share * std::log(share);
+    }
+    return loss;
+}
+
+/// Says where neither in the last epoch nor in the test a network did better than to guess.
+void warn_of_guessing(const program::entry& e, const settings& s, const fqt::train_and_test& data, double training_loss,
+                      double test_loss) {
+    constexpr double nearly = 0.99;
+    const double guess = loss_of_guessing(data.train, double{s.label_smoothing});
+    if (guess <= 0) return; // all of one class
+    if (training_loss < nearly * guess || test_loss < nearly * loss_of_guessing(data.test, 0)) return;
+    std::fprintf(stderr,
+                 "the last epoch's loss of %.4g is not below that of guessing (%.4g), so nothing was learnt: %s\n",
+                 training_loss, guess,
+                 e.own_rates ? "train for more --epochs, or with another --optimizer"
+                             : "lower --rate, or train for more --epochs");
+}
+
 void train(const program::entry& e, const settings& s, const results_options& results, const std::string& command) {
     const fqt::train_and_test data = [&] {
         try {
@@ -281,6 +308,7 @@ void train(const program::entry& e, const settings& s, const results_options& re
     o.result.seconds += seconds_before;
     std::printf("%s %s, rectifier %s: %.2f %% of %d %s images\n", s.network.c_str(), s.scheme.c_str(),
                 s.rectifier.c_str(), 100 * o.result.accuracy, data.test.size(), s.held_out > 0 ? "held-out" : "test");
+    if (!epochs.empty()) warn_of_guessing(e, s, data, epochs.back().train.loss, o.result.loss);
     if (log) log->write(o.result);
     if (results_to) results_to->append(line_of(s, header, o, epochs, results));
     if (log) {
@@ -353,7 +381,9 @@ void add_options(CLI::App& app, settings& s) {
     app.add_option("--rectification", s.rectification, "weight of the rectifier, such as 1e-3")->check(from(0));
     app.add_option("--epochs", s.epochs, "at which the run ends")->transform(whole(1));
     app.add_option("--batch", s.batch, "images of a step")->transform(whole(1));
-    app.add_option("--rate", s.rate, "greatest learning rate")->check(from(0));
+    app.add_option("--rate", s.rate,
+                   "greatest learning rate; 0.02 unless given where the network has no batch normalization")
+        ->check(from(0));
     app.add_option("--schedule", s.schedule, "one-cycle, cosine, step (to a tenth after each third) or constant")
         ->check(one_of(program::words_of(program::schedules())));
     app.add_option("--momentum", s.momentum)->check(from(0, 0.999));
@@ -477,6 +507,8 @@ int main(int argc, char** argv) try {
     training->callback([&] {
         const program::entry& e = program::find(s.network, s.scheme, s.optimizer);
         check_options(e, s, *training);
+        if (training->count("--rate") == 0 && !e.own_rates && !e.has_normalization())
+            s.rate = program::rate_without_normalization;
         results.command = command_of(without_places(words));
         train(e, s, results, command_of(words));
     });

@@ -13,6 +13,9 @@
 
 namespace program {
 
+/// The greatest rate of a network without batch normalization, unless one is given.
+inline constexpr float rate_without_normalization = 0.02f;
+
 struct settings {
     std::string network = "resnet20", scheme = "w8a8g4", optimizer = "sgd";
     std::string rectifier = "none"; ///< a name of rectifiers()

@@ -74,6 +74,15 @@ expect(result["rate"] == 0.05 and result["seed"] == 1 and result["split"] == "te
 page = pathlib.Path("whole/report.html").read_text()
 expect("lenet5" in page and "<svg" in page, "there is a report with curves")
 
+# A network without batch normalization has a rate by which it learns, and one that does not learn is told of.
+own = run("train", "--data", "generated-grey", "--network", "lenet5", "--epochs", "1", "--quiet", "--results", "own.jsonl")
+expect(own.returncode == 0 and not own.stderr, f"there is nothing to tell of a run that learns: {own.stderr}")
+own = lines_of("own.jsonl")[0]
+expect(own["rate"] == 0.02 and own["accuracy"] > 0.6, f"it learns by the rate that it has: {own['accuracy']}")
+idle = run(*with_option("--rate", "0"), "--epochs", "1")
+expect(idle.returncode == 0 and "not below that of guessing (2.30" in idle.stderr and "lower --rate" in idle.stderr,
+       f"that nothing was learnt is told: {idle.stderr}")
+
 # A run that died after its first epoch: its folder as it was then.
 first = run(*TRAIN, "--epochs", "2", "--run", "cut", "--threads", "1")
 expect(first.returncode == 0, "another run ends well")
