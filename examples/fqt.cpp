@@ -522,6 +522,10 @@ int main(int argc, char** argv) try {
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& e) {
+        if (words.empty()) { // CLI11 would say that a subcommand is required, and not which there are
+            std::fputs(app.help().c_str(), stderr);
+            return e.get_exit_code();
+        }
         const int code = app.exit(e);
         if (code != 0) print_nearest(app);
         return code;

@@ -241,6 +241,7 @@ refuses(["empty name"], *TRAIN, "--run", "")
 refuses(["--nesterov", "--momentum"], *TRAIN, "--nesterov", "--momentum", "0")
 refuses(["--label", "--results"], *TRAIN, "--label", "mine")
 refuses(["'--netwrok'", "'--network'"], *TRAIN, "--netwrok", "lenet5")
+refuses(["list ", "train ", "report "])
 refuses(["'trian'", "'train'"], "trian", "--data", "generated-grey")
 refuses(["no folder generatd", "'generated'"], "train", "--data", "generatd", "--network", "lenet5")
 for place in ("nowhere/results.jsonl", "."):
