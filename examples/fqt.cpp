@@ -20,6 +20,7 @@
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
+#include <fstream>
 #include <limits>
 #include <new>
 #include <optional>
@@ -141,6 +142,22 @@ class results_file {
 public:
     /// Errors: a path that cannot be written to.
     explicit results_file(const std::string& path) : path_(path) { ::close(opened()); }
+
+    /// Whether it has a line of the same run: with the same settings and label, and the same outcome. How the run was
+    /// called, by which fqt, on how many threads and for how long is not asked, nor is the curve, which a damaged log
+    /// shortens.
+    bool has(const json& line) const {
+        const auto run_of = [](json of) {
+            for (const char* key : {"command", "version", "threads", "seconds", "curve"}) of.erase(key);
+            return of.dump(-1, ' ', false, json::error_handler_t::replace);
+        };
+        const std::string wanted = run_of(line);
+        std::ifstream file(path_);
+        for (std::string text; std::getline(file, text);)
+            if (const json known = json::parse(text, nullptr, false); known.is_object() && run_of(known) == wanted)
+                return true;
+        return false;
+    }
 
     /// Appends a line, behind what other runs have appended, and on a line of its own where the last one was cut short.
     /// Errors: a full disk.
@@ -310,7 +327,12 @@ void train(const program::entry& e, const settings& s, const results_options& re
                 s.rectifier.c_str(), 100 * o.result.accuracy, data.test.size(), s.held_out > 0 ? "held-out" : "test");
     if (!epochs.empty()) warn_of_guessing(e, s, data, epochs.back().train.loss, o.result.loss);
     if (log) log->write(o.result);
-    if (results_to) results_to->append(line_of(s, header, o, epochs, results));
+    if (results_to) {
+        const json line = line_of(s, header, o, epochs, results);
+        const bool trained = !o.history.epochs.empty();
+        if (trained || !results_to->has(line)) results_to->append(line);
+        else std::fprintf(stderr, "%s has the line of this finished run already\n", results.file.c_str());
+    }
     if (log) {
         program::write_report(program::read_log(s.log()), s.report());
         std::printf("log, checkpoint and report: %s\n", s.run.c_str());

@@ -174,8 +174,12 @@ for optimizer in ("deviating", "niti"):
     options += ["--epochs", "2", "--optimizer", optimizer, "--run", optimizer]
     other = run(*options, "--results", "others.jsonl")
     expect(other.returncode == 0, f"{optimizer} trains: {other.stderr}")
-    other = run(*options, "--results", "others.jsonl", "--resume")
+    other = run(*options, "--threads", "1", "--results", "others.jsonl", "--resume")
     expect(other.returncode == 0, f"a run by {optimizer} is resumed: {other.stderr}")
+    known = [line["optimizer"] for line in lines_of("others.jsonl")]
+    expect(known.count(optimizer) == 1 and "already" in other.stderr, f"its line is there already: {known}")
+    other = run(*options, "--results", "others.jsonl", "--label", "again", "--resume")
+    expect(lines_of("others.jsonl")[-1]["label"] == "again", "a line of another label is not")
     expect(lines_of("others.jsonl")[-1]["accuracy"] == lines_of("others.jsonl")[-2]["accuracy"], "and is the same")
     expect(lines_of("others.jsonl")[-1]["optimizer"] == optimizer, f"the result names {optimizer}")
     expect(lines_of("others.jsonl")[-1]["accuracy"] > 0.2, f"{optimizer} learns")
