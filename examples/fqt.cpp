@@ -291,14 +291,12 @@ void train(const program::entry& e, const settings& s, const results_options& re
     }
     std::optional<results_file> results_to;
     if (!results.file.empty()) results_to.emplace(results.file);
-    double seconds_before = 0;
     program::listener listener;
     listener.on_start = [&](const program::run_header& known) {
         header.threads = known.threads;
         header.first_epoch = known.first_epoch;
         header.steps_per_epoch = known.steps_per_epoch;
         std::erase_if(epochs, [&](const program::epoch_line& line) { return line.epoch >= known.first_epoch; });
-        for (const program::epoch_line& line : epochs) seconds_before += line.seconds;
         if (std::ssize(epochs) != known.first_epoch)
             std::fprintf(stderr, "%s has %zu of the %d epochs before; curves and seconds lack the others\n",
                          s.log().c_str(), epochs.size(), known.first_epoch);
@@ -322,7 +320,7 @@ void train(const program::entry& e, const settings& s, const results_options& re
             fqt::fail("there is not memory enough for batches of %d images; choose a smaller --batch", s.batch);
         }
     }();
-    o.result.seconds += seconds_before;
+    for (const program::epoch_line& line : epochs) o.result.seconds += line.seconds;
     std::printf("%s %s, rectifier %s: %.2f %% of %d %s images\n", s.network.c_str(), s.scheme.c_str(),
                 s.rectifier.c_str(), 100 * o.result.accuracy, data.test.size(), s.held_out > 0 ? "held-out" : "test");
     if (!epochs.empty()) warn_of_guessing(e, s, data, epochs.back().train.loss, o.result.loss);

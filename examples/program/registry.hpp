@@ -26,7 +26,7 @@ struct listener {
 /// What became of a run.
 struct outcome {
     fqt::history history; ///< of the epochs that this call has trained
-    result_line result;
+    result_line result;   ///< without seconds; what it has beside accuracy and loss is for logs alone
 };
 
 struct entry {

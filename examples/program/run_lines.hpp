@@ -88,7 +88,7 @@ struct epoch_line {
     fqt::evaluation train{};               ///< over the training batches as they came
     std::optional<fqt::evaluation> test{}; ///< on what the header calls held out, where that was tested
     double learning_rate{};                ///< of the last step
-    double seconds{};                      ///< that the epoch took
+    double seconds{};                      ///< that the epoch took, with its test
     double images_per_second{};            ///< in training
     std::vector<layer_norms> layers{};
     std::vector<normalization_gains> normalizations{};
@@ -135,7 +135,7 @@ struct result_line {
     double accuracy{}, loss{};
     std::vector<std::vector<std::int64_t>> confusion{}; ///< a row for each true class; none if there are many
     std::vector<wrong_image> wrong{};                   ///< some of them; the program keeps up to 40
-    double seconds{};                                   ///< of the whole run
+    double seconds{};                                   ///< of all epochs, with their tests
 
     static void fields(auto& self, auto&& field) {
         field("accuracy", self.accuracy), field("loss", self.loss), field("confusion", self.confusion);

@@ -28,9 +28,11 @@ inline normalization_gains gains_of(const std::string& name, const fqt::normaliz
     return {name, mean, greatest, std::sqrt(std::max(0.0, square / count - mean * mean))};
 }
 
-/// The images that a network takes for another class, the surest ones first, at most `most`.
+/// The images that a network takes for another class, the surest ones first, at most `most`. Counts its answers in
+/// `confusion` where that is not null.
 template <class Network>
-std::vector<wrong_image> wrong_images(Network& net, const fqt::dataset& data, const settings& s, std::size_t most) {
+std::vector<wrong_image> wrong_images(Network& net, const fqt::dataset& data, const settings& s, std::size_t most,
+                                      fqt::confusion_matrix* confusion) {
     struct mistake {
         int image, label, predicted;
         double confidence;
@@ -41,6 +43,7 @@ std::vector<wrong_image> wrong_images(Network& net, const fqt::dataset& data, co
     while (const auto now = over.next()) {
         const auto logits = net.predict(now->images, now->samples, done);
         done += now->samples;
+        if (confusion) confusion->add(logits, now->labels);
         const auto classes = static_cast<std::size_t>(data.classes);
         for (std::size_t n = 0; n < now->labels.size(); ++n) {
             const auto row = logits.subspan(n * classes, classes);
@@ -140,7 +143,6 @@ outcome train(const settings& s, const fqt::train_and_test& data, const listener
     }
 
     outcome result;
-    const auto start = clock::now();
     if (options.first_epoch < s.epochs) {
         auto epoch_start = clock::now(), trained = epoch_start; // the test comes after the last step
         std::vector<float> losses;
@@ -170,10 +172,14 @@ outcome train(const settings& s, const fqt::train_and_test& data, const listener
         fqt::trainer trainer{net, optimizer, Optimizer::rates(s, steps), options};
         result.history = trainer.run(data.train, data.test, after_step, after_epoch);
     }
+    const auto& epochs = result.history.epochs; // the last of which has tested the network as it is now
+    const fqt::evaluation test =
+        epochs.empty() ? fqt::evaluate(net, data.test, s.batch, nullptr, s.threads) : *epochs.back().test;
+    result.result.accuracy = test.accuracy, result.result.loss = test.loss;
+    if (s.run.empty()) return result; // only a log has more of the test
     std::optional<fqt::confusion_matrix> confusion;
     if (data.test.classes <= fqt::confusion_matrix::most_classes) confusion.emplace(data.test.classes);
-    const fqt::evaluation test = fqt::evaluate(net, data.test, s.batch, confusion ? &*confusion : nullptr, s.threads);
-    result.result = {test.accuracy, test.loss, {}, detail::wrong_images(net, data.test, s, 40), seconds_since(start)};
+    result.result.wrong = detail::wrong_images(net, data.test, s, 40, confusion ? &*confusion : nullptr);
     if (confusion) result.result.confusion = counts_of(*confusion);
     return result;
 }

@@ -6,6 +6,7 @@ Usage: command_line.py <fqt, with lenet5 in w8a8g4> pictures|"no pictures"  (whe
 """
 import gzip
 import json
+import math
 import os
 import pathlib
 import resource
@@ -71,11 +72,19 @@ result = lines_of("results.jsonl")[0]
 expect(result["accuracy"] == log[-1]["accuracy"] and result["label"] == "first", "the result is that of the log")
 expect(result["accuracy"] > 0.2, "the network learns")
 expect(result["rate"] == 0.05 and result["seed"] == 1 and result["split"] == "test", "the result names its settings")
+expect(sum(map(sum, log[-1]["confusion"])) == 1000 and len(log[-1]["wrong"]) == 40, "the log has what went wrong")
+right = sum(row[n] for n, row in enumerate(log[-1]["confusion"]))
+expect(right == round(1000 * result["accuracy"]), "and as many answers are right as the accuracy says")
+alone = run(*TRAIN, "--epochs", "2", "--results", "alone.jsonl")
+expect(alone.returncode == 0, f"a run without a folder ends well: {alone.stderr}")
+alone = lines_of("alone.jsonl")[0]
+expect(all(alone[k] == result[k] == log[-1][k] for k in ("loss", "accuracy")), "with the same outcome")
 page = pathlib.Path("whole/report.html").read_text()
 expect("lenet5" in page and "<svg" in page, "there is a report with curves")
 
 # A network without batch normalization has a rate by which it learns, and one that does not learn is told of.
-own = run("train", "--data", "generated-grey", "--network", "lenet5", "--epochs", "1", "--quiet", "--results", "own.jsonl")
+own = run("train", "--data", "generated-grey", "--network", "lenet5", "--epochs", "1", "--quiet", "--results",
+          "own.jsonl")
 expect(own.returncode == 0 and not own.stderr, f"there is nothing to tell of a run that learns: {own.stderr}")
 own = lines_of("own.jsonl")[0]
 expect(own["rate"] == 0.02 and own["accuracy"] > 0.6, f"it learns by the rate that it has: {own['accuracy']}")
@@ -127,7 +136,8 @@ line, log = json.loads(line), lines_of("killed/log.jsonl")
 expect(cut_line.endswith("sho"), "a line that was cut short stays by itself")
 expect([e["epoch"] for e in line["curve"]] == list(range(1, 17)), "the curve has the epochs before, too")
 seconds = {e["epoch"]: e["seconds"] for e in log if e["kind"] == "epoch"}
-expect(line["seconds"] == log[-1]["seconds"] > 0.9 * sum(seconds.values()), "the seconds are those of the whole run")
+expect(line["seconds"] == log[-1]["seconds"], "log and results have the same seconds")
+expect(math.isclose(line["seconds"], sum(seconds.values())), "which are those of all epochs")
 expect("--run RUN --results FILE" in line["command"], f"the command names no place: {line['command']}")
 expect("--resume" not in log[0]["command"] and "--run killed" in log[0]["command"], "a log's does")
 expect([e["command"] for e in log if e["kind"] == "run"] == [log[0]["command"]] * 2, "also where the run is resumed")
