@@ -5,8 +5,10 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <string>
 #if __has_include(<unistd.h>)
 #include <unistd.h>
 #endif
@@ -19,6 +21,32 @@ struct progress_facts {
     float learning_rate{};
     std::int64_t images{}; ///< trained on in this epoch so far
 };
+
+namespace detail {
+
+/// The bar's line after `done` of `steps` steps of an epoch, `seconds_left` before the run's end: at most 79 columns,
+/// because a terminal of 80 that wraps it could not draw over it. Where the numbers are long, the bar is short.
+inline std::string progress_line(int epoch, int epochs, std::int64_t done, std::int64_t steps,
+                                 const progress_facts& facts, double images_per_second, double seconds_left) {
+    constexpr std::size_t columns = 79, most_cells = 10;
+    const auto left = static_cast<long long>(seconds_left + 0.5);
+    char numbers[512]; // of which a loss can take 300
+    std::snprintf(numbers, sizeof numbers, "] loss %.4f acc %.2f %% %.0f images/s lr %.3g left %lld:%02lld", facts.loss,
+                  100 * facts.accuracy, images_per_second, static_cast<double>(facts.learning_rate), left / 60,
+                  left % 60);
+    std::string line = std::to_string(epoch + 1) + "/" + std::to_string(epochs) + " [";
+    const std::string end = numbers;
+    const std::size_t taken = line.size() + end.size();
+    const std::size_t cells = std::min(most_cells, columns - std::min(columns, taken));
+    const auto filled =
+        cells * static_cast<std::size_t>(done) / static_cast<std::size_t>(std::max<std::int64_t>(steps, 1));
+    for (std::size_t i = 0; i < cells; ++i) line += i < filled ? '#' : '-';
+    line += end;
+    line.resize(std::min(line.size(), columns));
+    return line;
+}
+
+} // namespace detail
 
 /// Shows a run of epochs on a file, or nothing where the file is null.
 class progress {
@@ -39,19 +67,13 @@ public:
         const auto now = clock::now();
         if (now - last_drawn_ < std::chrono::milliseconds(100)) return;
         last_drawn_ = now;
-        constexpr int cells = 10;
-        char bar[cells + 1] = {};
-        const auto filled = static_cast<int>(cells * step / std::max<std::int64_t>(steps_, 1));
-        for (int i = 0; i < cells; ++i) bar[i] = i < filled ? '#' : '-';
         const double done =
             static_cast<double>(epoch_ - first_epoch_) * static_cast<double>(steps_) + static_cast<double>(step);
         const double all = static_cast<double>(epochs_ - first_epoch_) * static_cast<double>(steps_);
-        const auto left = static_cast<long long>(seconds(run_start_, now) * (all - done) / std::max(done, 1.0) + 0.5);
-        // The line starts over (\r) and clears what is left of the longer line before it (ESC [ K). It fits in 80
-        // columns, because a terminal that wraps it could not draw over it.
-        std::fprintf(file_, "\r%d/%d [%s] loss %.4f acc %.2f %% %.0f images/s lr %.3g left %lld:%02lld\x1b[K",
-                     epoch_ + 1, epochs_, bar, facts.loss, 100 * facts.accuracy, rate(facts, now),
-                     static_cast<double>(facts.learning_rate), left / 60, left % 60);
+        const double left = seconds(run_start_, now) * (all - done) / std::max(done, 1.0);
+        const std::string line = detail::progress_line(epoch_, epochs_, step, steps_, facts, rate(facts, now), left);
+        // The line starts over (\r) and clears what is left of the longer line before it (ESC [ K).
+        std::fprintf(file_, "\r%s\x1b[K", line.c_str());
         std::fflush(file_);
     }
 
