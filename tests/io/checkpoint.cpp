@@ -3,6 +3,7 @@
 #include <fqt/io/checkpoint.hpp>
 #include <fqt/layers/activations.hpp>
 #include <fqt/network/network.hpp>
+#include <fqt/train/integer_sgd.hpp>
 #include <fqt/train/loss.hpp>
 #include <fqt/train/optimizer.hpp>
 
@@ -358,11 +359,19 @@ TEST_CASE("a link stays a link, and what it leads to is replaced") {
 TEST_CASE("a file with a name too many or too few names it") {
     run r;
     const auto renamed = with_checksum(r.file, [](bytes& f) { f[find(f, "parameter stem.1.gamma") + 17] = 'G'; });
-    r.refuses(renamed, "differs");
+    r.refuses(renamed, "the network differs");
     r.refuses(renamed, "the file lacks 'parameter stem.1.gamma', and only the file has 'parameter stem.1.Gamma'");
     fqt::network<without_bias, fqt::w8a8g4> other(fqt::seed{1}, {.batch = samples, .threads = 1});
     CHECK_THROWS_WITH_AS(fqt::load(r.path, other), doctest::Contains("only the file has 'parameter "), fqt::error);
     CHECK_THROWS_WITH_AS(fqt::load(r.path, other), doctest::Contains(" more; "), fqt::error);
+    fqt::sgd<decltype(other)> momentum{other, {}}; // whose entries, which differ as well, are not listed first
+    CHECK_THROWS_WITH_AS(fqt::load(r.path, other, momentum), doctest::Contains("the network differs"), fqt::error);
+    CHECK_THROWS_WITH_AS(fqt::load(r.path, other, momentum), doctest::Contains("only the file has 'parameter "),
+                         fqt::error);
+    fqt::integer_sgd<network, fqt::niti_update> integers(r.net);
+    CHECK_THROWS_WITH_AS(fqt::load(r.path, r.net, integers), doctest::Contains("the optimizer differs"), fqt::error);
+    CHECK_THROWS_WITH_AS(fqt::load(r.path, r.net, integers),
+                         doctest::Contains("the file lacks 'optimizer stem.0.weight.exponent'"), fqt::error);
 }
 
 TEST_CASE("tensors of another size or shape are refused by name") {
@@ -371,6 +380,7 @@ TEST_CASE("tensors of another size or shape are refused by name") {
     CHECK_THROWS_WITH_AS(fqt::load(r.path, r.net, narrow),
                          doctest::Contains("'optimizer stem.0.weight.velocity' has 144 bytes there and 72 here"),
                          fqt::error);
+    CHECK_THROWS_WITH_AS(fqt::load(r.path, r.net, narrow), doctest::Contains("the optimizer differs"), fqt::error);
     fqt::network<wide, fqt::w8a8g4> a(fqt::seed{1}, {.batch = 1, .threads = 1});
     fqt::network<mirrored, fqt::w8a8g4> b(fqt::seed{1}, {.batch = 1, .threads = 1});
     fqt::save(r.path, a);

@@ -28,6 +28,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 #if __has_include(<unistd.h>)
 #include <sys/stat.h>
@@ -289,8 +290,9 @@ inline void check_layers(const checkpoint_file& file, const std::vector<std::str
 /// Refuses a file that is not of exactly these entries; entries of an optimizer may be left over where none is given.
 inline void check_entries(checkpoint_file& file, const std::vector<checkpoint_entry>& entries, bool with_optimizer) {
     std::vector<std::string> missing, unknown;
+    const auto of_optimizer = [](const std::string& name) { return name.starts_with("optimizer "); };
     bool has_optimizer = false;
-    for (const auto& [name, entry] : file.entries) has_optimizer = has_optimizer || name.starts_with("optimizer ");
+    for (const auto& [name, entry] : file.entries) has_optimizer = has_optimizer || of_optimizer(name);
     if (with_optimizer && !has_optimizer)
         fail("%s was saved without an optimizer; load it by load(path, network), which starts the optimizer anew",
              file.path());
@@ -300,21 +302,24 @@ inline void check_entries(checkpoint_file& file, const std::vector<checkpoint_en
         else found->second.wanted = true;
     }
     for (const auto& [name, entry] : file.entries)
-        if (!entry.wanted && name != "layers" && (with_optimizer || !name.starts_with("optimizer ")))
-            unknown.push_back(name);
-    std::ranges::sort(unknown);
+        if (!entry.wanted && name != "layers" && (with_optimizer || !of_optimizer(name))) unknown.push_back(name);
+    // The network's first: where it differs, so do the optimizer's.
+    std::ranges::sort(unknown, {}, [&](const std::string& name) { return std::pair(of_optimizer(name), name); });
     if (!missing.empty() || !unknown.empty())
-        fail("the network differs from the one saved in %s: %s%s%s%s; construct the network and the optimizer that "
-             "were saved",
+        fail("the %s differs from the one saved in %s: %s%s%s%s; construct the network and the optimizer that were "
+             "saved",
+             std::ranges::all_of(missing, of_optimizer) && std::ranges::all_of(unknown, of_optimizer) ? "optimizer"
+                                                                                                      : "network",
              file.path(), missing.empty() ? "" : "the file lacks ", listed(missing).c_str(),
              unknown.empty() ? "" : (missing.empty() ? "only the file has " : ", and only the file has "),
              listed(unknown).c_str());
     for (const checkpoint_entry& e : entries) {
         const auto& saved = file.entries.at(e.name);
         if (saved.bytes.size() != e.bytes.size())
-            fail("the network differs from the one saved in %s: '%s' has %zu bytes there and %zu here; "
-                 "construct the network and the optimizer that were saved",
-                 file.path(), e.name.c_str(), saved.bytes.size(), e.bytes.size());
+            fail("the %s differs from the one saved in %s: '%s' has %zu bytes there and %zu here; construct the "
+                 "network and the optimizer that were saved",
+                 of_optimizer(e.name) ? "optimizer" : "network", file.path(), e.name.c_str(), saved.bytes.size(),
+                 e.bytes.size());
         if (saved.shape != e.shape)
             fail("the network differs from the one saved in %s: '%s' is %s there and %s here; construct the network "
                  "that was saved",
