@@ -114,7 +114,7 @@ TEST_CASE("labels may be ints, and are checked before they are made smaller") {
     CHECK(gradient == same);
     for (const int bad : {-1, 65536})
         CHECK_THROWS_WITH_AS(fqt::cross_entropy(logits, std::vector<int>{0, bad}, gradient),
-                             Contains(("label " + std::to_string(bad) + " of sample 1 is out of range").c_str()),
+                             Contains(("label " + std::to_string(bad) + " of sample 1 is no class").c_str()),
                              fqt::error);
 }
 

@@ -65,14 +65,7 @@ std::vector<class_label> labels_from(const E& labels) {
     static_assert(std::integral<typename E::value_type>,
                   "fqt: labels are the numbers of classes, so an xtensor of "
                   "them holds integers; convert it by xt::cast<int>(...)");
-    std::vector<class_label> result;
-    for (const auto label : labels) {
-        if (static_cast<unsigned long long>(label) >= most_classes) // below 0, too
-            fail("label %lld of sample %zu is no class; labels are 0 to %d", static_cast<long long>(label),
-                 result.size(), most_classes - 1);
-        result.push_back(static_cast<class_label>(label));
-    }
-    return result;
+    return class_labels(labels);
 }
 
 /// The numbers of e in row-major order, as they lie.

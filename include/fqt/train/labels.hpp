@@ -4,9 +4,7 @@
 
 #include <fqt/core/fail.hpp>
 
-#include <cstddef>
 #include <cstdint>
-#include <span>
 #include <vector>
 
 namespace fqt {
@@ -23,14 +21,15 @@ inline void check_classes(int classes, const char* what) {
         fail("%s has %d classes; labels have 16 bits, so it takes 1 to %d", what, classes, most_classes);
 }
 
-/// Labels as class_label. Errors: a label below 0 or beyond most_classes.
-inline std::vector<class_label> class_labels(std::span<const int> labels) {
+/// A range of integers of any type as labels. Errors: one that no class_label holds.
+template <class Integers>
+std::vector<class_label> class_labels(const Integers& labels) {
     std::vector<class_label> result;
-    result.reserve(labels.size());
-    for (std::size_t n = 0; n < labels.size(); ++n) {
-        if (labels[n] < 0 || labels[n] >= most_classes)
-            fail("label %d of sample %zu is out of range; labels are 0 to %d", labels[n], n, most_classes - 1);
-        result.push_back(static_cast<class_label>(labels[n]));
+    for (const auto label : labels) {
+        if (static_cast<unsigned long long>(label) >= most_classes) // below 0, too
+            fail("label %lld of sample %zu is no class; labels are 0 to %d", static_cast<long long>(label),
+                 result.size(), most_classes - 1);
+        result.push_back(static_cast<class_label>(label));
     }
     return result;
 }
