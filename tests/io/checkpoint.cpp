@@ -249,12 +249,12 @@ TEST_CASE("other layers with the same tensors are refused, and an input of anoth
     CHECK_NOTHROW(loads.operator()<narrow>());
     CHECK_NOTHROW(loads.operator()<larger>());
     CHECK_THROWS_WITH_AS(loads.operator()<swished>(),
-                         doctest::Contains("there layer '2' is relu, from 4 x 6 x 6 to 4 x 6 x 6, and here layer '2' "
+                         doctest::Contains("there layer '2' is relu, from 4x6x6 to 4x6x6, and here layer '2' "
                                            "is hard_swish"),
                          fqt::error);
     CHECK_THROWS_WITH_AS(loads.operator()<strided>(),
-                         doctest::Contains("there layer '1' is conv, from 1 x 6 x 6 to 4 x 6 x 6, and here layer '1' "
-                                           "is conv, from 1 x 6 x 6 to 4 x 3 x 3"),
+                         doctest::Contains("there layer '1' is conv, from 1x6x6 to 4x6x6, and here layer '1' "
+                                           "is conv, from 1x6x6 to 4x3x3"),
                          fqt::error);
 }
 

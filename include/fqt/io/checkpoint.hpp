@@ -72,6 +72,8 @@ struct checkpoint_entry {
     std::span<std::byte> bytes;
 };
 
+inline bool of_optimizer(std::string_view name) { return name.starts_with("optimizer "); }
+
 struct no_optimizer {
     template <class F>
     void each_state(F&&) {}
@@ -251,15 +253,12 @@ inline std::string text_of_shape(const std::array<std::int32_t, 4>& s) {
 /// What a network is made of: a line for its input, and one for each layer with its name, kind and shapes.
 template <class Network>
 std::vector<std::string> layers_of(Network& network) {
-    const auto text = [](shape s) {
-        return std::to_string(s.channels) + " x " + std::to_string(s.height) + " x " + std::to_string(s.width);
-    };
     std::vector<std::string> lines;
     if constexpr (requires { network.describe([](const description&) {}); }) {
-        lines.push_back(text(Network::input));
+        lines.push_back(text_of(Network::input));
         network.describe([&](const description& d) {
-            lines.push_back("'" + std::string(d.name.view()) + "' is " + d.kind + ", from " + text(d.in) + " to "
-                            + text(d.out));
+            lines.push_back("'" + std::string(d.name.view()) + "' is " + d.kind + ", from " + text_of(d.in) + " to "
+                            + text_of(d.out));
         });
     }
     return lines;
@@ -290,7 +289,6 @@ inline void check_layers(const checkpoint_file& file, const std::vector<std::str
 /// Refuses a file that is not of exactly these entries; entries of an optimizer may be left over where none is given.
 inline void check_entries(checkpoint_file& file, const std::vector<checkpoint_entry>& entries, bool with_optimizer) {
     std::vector<std::string> missing, unknown;
-    const auto of_optimizer = [](const std::string& name) { return name.starts_with("optimizer "); };
     bool has_optimizer = false;
     for (const auto& [name, entry] : file.entries) has_optimizer = has_optimizer || of_optimizer(name);
     if (with_optimizer && !has_optimizer)
@@ -331,7 +329,7 @@ inline void check_entries(checkpoint_file& file, const std::vector<checkpoint_en
 /// unseen until predictions. Of what an optimizer keeps it alone knows what the bytes are.
 inline void check_finite(const std::string& name, const void* bytes, std::size_t count, const char* which,
                          const char* file) {
-    if (name.starts_with("optimizer ")) return;
+    if (of_optimizer(name)) return;
     for (std::size_t at = 0; at + sizeof(float) <= count; at += sizeof(float)) {
         float value;
         std::memcpy(&value, static_cast<const char*>(bytes) + at, sizeof value);

@@ -24,6 +24,7 @@
 #include <array>
 #include <concepts>
 #include <span>
+#include <string>
 
 namespace fqt {
 
@@ -58,6 +59,12 @@ struct state {
     path name;
     std::span<float> value;
 };
+
+namespace detail {
+inline std::string text_of(shape s) {
+    return std::to_string(s.channels) + "x" + std::to_string(s.height) + "x" + std::to_string(s.width);
+}
+} // namespace detail
 
 /// A row of the summary.
 struct description {

@@ -24,10 +24,6 @@ namespace detail {
 
 inline constexpr std::size_t summary_width = 140;
 
-inline std::string text_of(shape s) {
-    return std::to_string(s.channels) + "x" + std::to_string(s.height) + "x" + std::to_string(s.width);
-}
-
 /// `text` in lines of at most `width` characters, broken after a comma or semicolon where that wastes little.
 inline std::vector<std::string> wrapped(std::string_view text, std::size_t width) {
     std::vector<std::string> result;
