@@ -85,13 +85,14 @@ static_assert(network::input == fqt::shape{3, 8, 8} && network::output == fqt::s
 static_assert(network::arena_bytes(1) < network::arena_bytes(2));
 static_assert(network::arena_bytes(2) < network::arena_bytes(2, 2));
 
-// A product whose input needs no gradient has no room for codes of one: these two differ in nothing else that is large.
+// A product whose input needs no gradient has no room for codes of one, which here are not those of dW.
 constexpr auto one_large_product = input<3, 16, 16> | conv<64> | relu | global_avg_pool | dense<10>;
-using gradient_codes = fqt::symmetric<8>;
-constexpr fqt::scheme with_codes{.input_gradient = fqt::symmetric<4>{}, .weight_gradient = gradient_codes{}};
-constexpr fqt::scheme without_codes{.input_gradient = fqt::real{}, .weight_gradient = gradient_codes{}};
-static_assert(fqt::network<one_large_product, with_codes>::arena_bytes(64)
-              <= fqt::network<one_large_product, without_codes>::arena_bytes(64));
+constexpr fqt::scheme with_codes{
+    .input_gradient = fqt::symmetric<4>{}, .weight_gradient = fqt::symmetric<8>{}, .edges = fqt::uniform_edges{}};
+constexpr fqt::scheme without_codes{
+    .input_gradient = fqt::real{}, .weight_gradient = fqt::symmetric<8>{}, .edges = fqt::uniform_edges{}};
+static_assert(fqt::network<one_large_product, with_codes>::memory(64).shared
+              == fqt::network<one_large_product, without_codes>::memory(64).shared);
 
 /// A network that has seen some steps, planned for 9 samples.
 network trained(int threads = 1) {
