@@ -280,10 +280,12 @@ constexpr formats<symmetric<8, nearest, per_channel, fqt::delayed<2>>,
                   symmetric<4, stochastic, per_tensor, fqt::moving_average<fqt::full_range, 0.5f>>>
     remembering{};
 
-/// Mean and variance over draws of every entry of dW of the middle layer.
+inline constexpr auto two_products = input<60> | dense<18> | relu | named<"head">(dense<7, fqt::without_bias>);
+
+/// Mean and variance over draws of every entry of dW of the last layer.
 template <const auto& Scheme>
 std::pair<std::vector<double>, double> moments_of_dw(int draws) {
-    fqt::network<net, Scheme> network(fqt::seed{9}, {.batch = samples, .threads = 1});
+    fqt::network<two_products, Scheme> network(fqt::seed{9}, {.batch = samples, .threads = 1});
     const auto images = twin::random_floats(samples * 60, -0.4f, 0.6f, 1),
                by_logits = twin::random_floats(samples * 7, -0.5f, 0.5f, 2);
     std::vector<double> mean, square;
