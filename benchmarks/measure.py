@@ -78,8 +78,8 @@ def thread_counts():
 class Bench:
     """One invocation of benchmarks/run.sh: its programs, its options, and where its numbers go."""
 
-    def __init__(self, build, quick, compiler, data=None):
-        self.quick, self.compiler, self.build, self.data = quick, compiler, build, data
+    def __init__(self, build, quick, compiler, data=None, epochs=None):
+        self.quick, self.compiler, self.build, self.data, self.epochs = quick, compiler, build, data, epochs
         self.programs = {path.name: path for path in (build / "benchmarks").iterdir()
                          if path.is_file() and os.access(path, os.X_OK)}
         self.results = build / "results.jsonl"
@@ -120,10 +120,12 @@ class Bench:
                 reports[name].append(self.run(program, *arguments))
         return reports
 
-    def record(self, name, metric, value, unit, threads, peer=None, peer_value=None, ratio=None):
-        """Appends a number to the results; the ratio says how much better fqt is than the peer."""
-        line = {"run": self.name, "suite": self.suite, "name": name, "metric": metric, "value": value, "unit": unit,
-                "seed": 1, "threads": threads,
+    def record(self, name, metric, values, unit, threads, peer=None, peer_value=None, ratio=None):
+        """Appends a number to the results: of several values, one a round, the median and how far they reach. The ratio
+        says how much better fqt is than the peer."""
+        values = values if isinstance(values, list) else [values]
+        line = {"run": self.name, "suite": self.suite, "name": name, "metric": metric, "value": median(values),
+                "least": min(values), "most": max(values), "unit": unit, "seed": 1, "threads": threads,
                 "command": f"benchmarks/run.sh {self.suite}" + (" --quick" if self.quick else "")}
         if peer is not None:
             line |= {"peer": peer, "peer_value": peer_value, "ratio": ratio}
@@ -145,12 +147,16 @@ def step_times(reports):
     return [median(report["times"]) for report in reports]
 
 
+def ratios_of_rounds(peer, own):
+    return [p / o for p, o in zip(peer, own)]
+
+
 def ratio_within_rounds(peer, own):
-    return median(p / o for p, o in zip(peer, own))
+    return median(ratios_of_rounds(peer, own))
 
 
-def spread(values):
-    return f"{min(values):.1f} to {max(values):.1f}"
+def spread(values, form=".1f"):
+    return f"{min(values):{form}} to {max(values):{form}}"
 
 
 def compare(bench, what, runs, threads, count, batch=BATCH, metric="time of a step"):
@@ -166,7 +172,7 @@ def compare(bench, what, runs, threads, count, batch=BATCH, metric="time of a st
                      *(f"{ratio:.2f}x" for ratio in ratios.values())])
         for peer in peers or [None]:
             of_peer = {} if peer is None else {"peer": peer, "peer_value": median(times[peer]), "ratio": ratios[peer]}
-            bench.record(f"{what} {name}", metric, typical, "ms", threads, **of_peer)
+            bench.record(f"{what} {name}", metric, values, "ms", threads, **of_peer)
     print(f"{what}, batch {batch}, {threads} thread{'s' * (threads > 1)}, {len(next(iter(times.values())))} round(s)\n")
     table(["", "ms", "least to most", "images/s", *(f"against {peer}" for peer in peers)], rows)
     return reports

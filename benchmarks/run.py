@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Runs suites of benchmarks that benchmarks/run.sh has built.
 
-Usage: run.py [--quick] [--data <folder of CIFAR-10>] --build <folder> --compiler <c++> <suite>...
+Usage: run.py [--quick] [--data <folder of CIFAR-10>] [--epochs <number>] --build <folder> --compiler <c++> <suite>...
 """
 import argparse
 import importlib
@@ -30,12 +30,13 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--data")
+    parser.add_argument("--epochs", type=int)
     parser.add_argument("--build", type=pathlib.Path, required=True)
     parser.add_argument("--compiler", required=True)
     parser.add_argument("suites", nargs="+")
     options = parser.parse_args()
     print(machine())
-    bench = Bench(options.build, options.quick, options.compiler, options.data)
+    bench = Bench(options.build, options.quick, options.compiler, options.data, options.epochs)
     for suite in options.suites:
         importlib.import_module(f"suites.{suite}").run(bench)
     print(f"numbers: {bench.results}")

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Builds and runs benchmarks, prints tables and appends the numbers to build/benchmarks/results.jsonl.
 #
-#   benchmarks/run.sh [--quick] [--data DIR] [suite ...]
+#   benchmarks/run.sh [--quick] [--data DIR] [--epochs E] [suite ...]
 #
 # kernels    the three integer products of single layers: share of the machine's peak, and oneDNN beside them
 # step       training steps of ResNet-20, a VGG and a small CNN beside libtorch's, and where a step's time goes
@@ -10,25 +10,30 @@
 # memory     the process's peak beside libtorch's, and the arena at 8, 4 and 2 bits
 # compile    time and memory that compiling ResNet-20 takes, beside dlib's
 # scaling    threads, depth and batch size
-# accuracy   seconds of training to 80, 85 and 90 % on CIFAR-10 beside libtorch's: 40 minutes; needs --data
+# accuracy   seconds of training to 80, 85 and 90 % on CIFAR-10 beside libtorch's: 50 minutes; needs --data
 # peers      everything that was found to compare with, on the same networks
 # --quick    one short round of each
 # --data     the folder of CIFAR-10's binary files
+# --epochs   how many of them accuracy trains: 15 without
 #
 # Without a suite all of them run. On Debian, packages that are missing are installed first, the peers' too. Times need
 # a machine that does nothing else.
 set -euo pipefail
 all="kernels step inference memory compile scaling peers accuracy"
-suites=() quick=() data=()
+suites=() options=()
 while [ $# -gt 0 ]; do
     word=$1
     shift
     case "$word" in
-        --help | -h) sed -n '3,19s/^# \?//p' "$0"; exit 0 ;;
-        --quick) quick=(--quick) ;;
+        --help | -h) sed -n '3,20s/^# \?//p' "$0"; exit 0 ;;
+        --quick) options+=(--quick) ;;
         --data)
             [ -d "${1:-}" ] || { echo "--data takes the folder of CIFAR-10's binary files"; exit 2; }
-            data=(--data "$(realpath -- "$1")")
+            options+=(--data "$(realpath -- "$1")")
+            shift ;;
+        --epochs)
+            [[ "${1:-}" =~ ^[1-9][0-9]*$ ]] || { echo "--epochs takes a number from 1"; exit 2; }
+            options+=(--epochs "$1")
             shift ;;
         *) case " $all " in
                *" $word "*) suites+=("$word") ;;
@@ -49,4 +54,4 @@ python3 -B tests/set_up.py $build -Dtests=disabled -Dexamples=disabled -Ddocs=di
 echo "building"
 ninja -C $build "${suites[@]/#/bench_}" >$build.log 2>&1 || { tail -n 40 $build.log; exit 1; }
 export PYTHONDONTWRITEBYTECODE=1
-exec python3 benchmarks/run.py "${quick[@]}" "${data[@]}" --build $build --compiler "${CXX:-c++}" "${suites[@]}"
+exec python3 benchmarks/run.py "${options[@]}" --build $build --compiler "${CXX:-c++}" "${suites[@]}"

@@ -44,14 +44,15 @@ def run(bench):
                 results[name].append(compile_once(command))
     rows = []
     for name, values in results.items():
-        seconds, held = [v[0] for v in values], median(v[1] for v in values)
+        seconds, sizes = map(list, zip(*values))
+        held = median(sizes)
         of_peer, of_peer_memory = {}, {}
         if peer in results:
             peer_seconds, peer_held = median(v[0] for v in results[peer]), median(v[1] for v in results[peer])
             of_peer = {"peer": peer, "peer_value": peer_seconds, "ratio": peer_seconds / median(seconds)}
             of_peer_memory = {"peer": peer, "peer_value": peer_held, "ratio": peer_held / held}
-        bench.record(f"resnet20 {name}", "time to compile", median(seconds), "s", 1, **of_peer)
-        bench.record(f"resnet20 {name}", "memory to compile", held, "bytes", 1, **of_peer_memory)
+        bench.record(f"resnet20 {name}", "time to compile", seconds, "s", 1, **of_peer)
+        bench.record(f"resnet20 {name}", "memory to compile", sizes, "bytes", 1, **of_peer_memory)
         rows.append([name, f"{median(seconds):.1f}", spread(seconds), f"{held / 2**20:.0f}",
                      f"{1 / of_peer['ratio']:.2f}x" if of_peer else "",
                      f"{1 / of_peer_memory['ratio']:.2f}x" if of_peer_memory else ""])

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """How a training step grows with threads, depth and batch size."""
-from measure import BATCH, median, ratio_within_rounds, step_times, table, thread_counts
+from measure import BATCH, median, ratio_within_rounds, ratios_of_rounds, spread, step_times, table, thread_counts
 
 
 def threads_table(bench, rounds, steps):
@@ -14,14 +14,16 @@ def threads_table(bench, rounds, steps):
         runs[f"peak {threads}"] = ("machine", threads)
     reports = bench.rounds(runs, rounds)
     most = counts[-1]
-    step = ratio_within_rounds(step_times(reports["step 1"]), step_times(reports[f"step {most}"]))
-    peak = ratio_within_rounds([median(r["peak"]) for r in reports[f"peak {most}"]],
-                               [median(r["peak"]) for r in reports["peak 1"]])
-    bench.record("resnet20 w8a8g4", f"speed-up from 1 to {most} threads, of the peak loop's", step / peak, "x", most,
-                 "peak loop", peak, step / peak)
-    table([f"1 to {most} threads", "speed-up"],
-          [["a step of ResNet-20 w8a8g4", f"{step:.2f}x"], ["the peak loop of 8-bit products", f"{peak:.2f}x"],
-           ["the first of the second", f"{step / peak:.0%}"]])
+    step = ratios_of_rounds(step_times(reports["step 1"]), step_times(reports[f"step {most}"]))
+    peak = ratios_of_rounds([median(r["peak"]) for r in reports[f"peak {most}"]],
+                            [median(r["peak"]) for r in reports["peak 1"]])
+    share = ratios_of_rounds(step, peak)
+    bench.record("resnet20 w8a8g4", f"speed-up from 1 to {most} threads, of the peak loop's", share, "x", most,
+                 "peak loop", median(peak), median(share))
+    table([f"1 to {most} threads", "speed-up", "least to most"],
+          [["a step of ResNet-20 w8a8g4", f"{median(step):.2f}x", spread(step, ".2f")],
+           ["the peak loop of 8-bit products", f"{median(peak):.2f}x", spread(peak, ".2f")],
+           ["the first of the second", f"{median(share):.0%}", spread(share, ".0%")]])
 
 
 def size_table(bench, rounds, steps):
@@ -38,11 +40,11 @@ def size_table(bench, rounds, steps):
     rows = []
     for name, values in of_mac.items():
         relative = 1 / ratio_within_rounds(base, values)
-        bench.record(f"{name}, w8a8g4", "time of a multiply-add of a step", median(values) * 1e9, "ps", threads,
+        bench.record(f"{name}, w8a8g4", "time of a multiply-add of a step", [v * 1e9 for v in values], "ps", threads,
                      "ResNet-20, batch 128", median(base) * 1e9, 1 / relative)
-        step = median(step_times(reports[name]))
-        rows.append([name, f"{step:.1f}", f"{median(values) * 1e9:.2f}", f"{relative:.3f}x"])
-    table(["", "ms a step", "ps a multiply-add of the forward pass", "of the first"], rows)
+        steps = step_times(reports[name])
+        rows.append([name, f"{median(steps):.1f}", spread(steps), f"{median(values) * 1e9:.2f}", f"{relative:.3f}x"])
+    table(["", "ms a step", "least to most", "ps a multiply-add of the forward pass", "of the first"], rows)
 
 
 def run(bench):
