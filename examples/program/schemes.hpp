@@ -7,7 +7,8 @@
 
 namespace program::schemes {
 
-// At the edges all of them have linear 8-bit gradients, so that rows differ in the grid of the others alone.
+// At the edges all of them have linear 8-bit gradients: with a grid a sample, but where eight_bit_edges widens the
+// scheme's own, `tensor`, with a grid a tensor, and w8a8_blocks, whose strata stay.
 template <class InputGradient, class WeightGradient = InputGradient>
 using with_gradients =
     fqt::scheme<fqt::symmetric<8, fqt::nearest, fqt::per_channel>, fqt::symmetric<8>, InputGradient, WeightGradient,

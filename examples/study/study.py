@@ -40,10 +40,10 @@ RATES = [0.1, 0.2, 0.4]
 PLAIN_ROWS = ["fp32", "w8a8", "blocks4", "blocks3"]
 ROWS = ["tensor8", "tensor4", "tensor2", "w8a8g4", "w8a8g2", "luq4", "luq2", "blocks2"]
 # Tier 2, with the row that each is a change of: it is not tuned, but has that row's rate.
-PARTS = {"sample3": "w8a8g4", "tensor3": "tensor4", "channel4": "tensor4", "split4": "w8a8g4", "split2": "w8a8g2",
-         "averaged2": "w8a8g2", "clipped3": "w8a8g4", "clipped2": "w8a8g2", "blocks2-8": "blocks2",
-         "blocks2-independent": "blocks2", "dorefa4": "w8a8g4", "bhq4": "w8a8g4", "ui8": "tensor8", "daint8": "tensor8",
-         "niti": "tensor8", "sbm": "tensor8"}
+PARTS = {"sample3": "w8a8g4", "tensor3": "tensor4", "luq3": "luq4", "channel4": "tensor4", "split4": "w8a8g4",
+         "split3": "w8a8g4", "split2": "w8a8g2", "averaged3": "w8a8g4", "averaged2": "w8a8g2", "clipped3": "w8a8g4",
+         "clipped2": "w8a8g2", "blocks2-8": "blocks2", "blocks2-independent": "blocks2", "dorefa4": "w8a8g4",
+         "bhq4": "w8a8g4", "ui8": "tensor8", "daint8": "tensor8", "niti": "tensor8", "sbm": "tensor8"}
 LONG_RUNS = [("resnet20", 30), ("resnet20", 200), ("resnet56", 30), ("mobilenet-v2", 30), ("resnet20-100", 30)]
 OTHER_NETWORKS = {"sbm": "resnet20-range"}
 OTHER_OPTIMIZERS = {"ui8": "deviating", "niti": "niti"}
