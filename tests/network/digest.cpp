@@ -102,5 +102,5 @@ TEST_CASE("so do two bits in blocks of 16 channels") {
         CHECK(digest::of_training<fqt::network<small, fqt::w8a8_blocks<2>>>(5, 3, threads) == 15470649559750932988u);
 }
 TEST_CASE("so do grouped convolutions, other activations, and weight gradients of several samples at once") {
-    CHECK(digest::of_training<fqt::network<the_rest, fqt::w8a8g4>>(64, 2, 2) == 1753007208503586034u);
+    CHECK(digest::of_training<fqt::network<the_rest, fqt::w8a8g4>>(64, 2, 2) == 16534201006546159228u);
 }

@@ -9,6 +9,8 @@
 #include <string>
 #include <utility>
 
+#include <set>
+#include <stdexcept>
 using namespace fqt::layers;
 
 namespace {
@@ -34,8 +36,21 @@ constexpr auto plain = input<1, 4, 4> | named<"first">(dense<16>) | relu | named
 constexpr auto mixed = input<1, 4, 4> | named<"first">(dense<16>) | relu | named<"second">(with<fqt::w8a8g8>(dense<16>))
     | relu | named<"third">(dense<16>) | relu | named<"last">(dense<4>);
 
-/// The least and greatest code of each tensor of a network's passes, by "layer what", and whether each value is its
-/// code times one step (of the tensor, or of the sample).
+constexpr auto inside_a_residual = input<1, 4, 4> | named<"first">(dense<16>) | relu
+    | residual(named<"second">(with<fqt::w8a8g8>(dense<16>)) | relu | named<"third">(dense<16>)) | relu
+    | named<"last">(dense<4>);
+
+using learnt_range = fqt::symmetric<8, fqt::nearest, fqt::per_tensor, fqt::learned_step>;
+constexpr fqt::scheme<weights<8>, learnt_range, gradient<8>, gradient<8>, fqt::binary16, fqt::bfloat16, fqt::binary16,
+                      fqt::uniform_edges>
+    learnt{};
+using remembered = fqt::symmetric<8, fqt::stochastic, fqt::per_tensor, fqt::delayed<2>>;
+constexpr fqt::scheme<weights<8>, fqt::symmetric<8>, remembered, remembered, fqt::binary16, fqt::bfloat16,
+                      fqt::binary16, fqt::uniform_edges>
+    remembering{};
+
+/// The least and greatest code of each tensor of a network's passes, by "layer what", all codes that it has, and
+/// whether each value is its code times one step (of the tensor, or of the sample).
 struct recorder {
     std::map<std::string, std::pair<float, float>> codes{};
     bool values_are_codes_times_steps = true;
@@ -43,6 +58,7 @@ struct recorder {
     void operator()(const fqt::observed_tensor& t) {
         const std::string name = std::string(t.layer) + " " + std::string(t.what);
         if (t.what == "sums" || t.what == "gradient") return;
+    std::map<std::string, std::set<float>> distinct{};
         auto& [low, high] = codes.emplace(name, std::pair{INFINITY, -INFINITY}).first->second;
         for (int n = 0; n < t.samples; ++n) {
             float step = 0;
@@ -55,6 +71,7 @@ struct recorder {
                 }
         }
     }
+                    distinct[name].insert(code);
     /// The bits that the codes of a tensor need: 4 for -7 to 7 or 0 to 15. 0 where it was not seen.
     int bits(const std::string& name) const {
         const auto found = codes.find(name);
@@ -124,6 +141,46 @@ TEST_CASE("codes are signed where values can be negative") {
     CHECK(seen.is_signed("first input"));
     for (const char* name : {"second input", "third input", "last input"}) CHECK_FALSE(seen.is_signed(name));
     for (const char* name : {"second input_gradient", "last input_gradient"}) CHECK(seen.is_signed(name));
+TEST_CASE("so it is where that part is the beginning of a residual, which stores its input for it") {
+    const recorder seen = observed<inside_a_residual, four>();
+    CHECK(bits_of(seen) == bits_of_products{{8, 8, 4, 8}, {0, 8, 4, 8}});
+    CHECK(seen.distinct.at("second input").size() > 16); // it was not rounded to 4 bits before
+}
+
+TEST_CASE("a learnt range of images, by which there is no gradient, stays what the first batch made it") {
+    fqt::network<plain, learnt> net{fqt::seed{2}, {.batch = 8, .threads = 1}};
+    const digest::batch<fqt::network<plain, learnt>> b(8, 0);
+    const auto range_of_images = [&] {
+        float range = 0;
+        net.each_state([&](const fqt::state& s) {
+            if (s.name.view() == "first.input_range") range = s.value[0];
+        });
+        return range;
+    };
+    support::train(net, b, 1);
+    const float first = range_of_images(), second = net.parameter("second.input_range").value[0];
+    CHECK(first > 0);
+    fqt::sgd optimizer{net, {.decay_range = 0.1f}};
+    for (int step = 0; step < 3; ++step) {
+        support::pass(net, b);
+        optimizer.step(0.1f);
+    }
+    CHECK(range_of_images() == first);
+    CHECK(net.parameter("second.input_range").value[0] != second);
+    CHECK_THROWS_WITH_AS(net.parameter("first.input_range"), doctest::Contains("no parameter"), std::runtime_error);
+}
+
+TEST_CASE("gradients' range rules remember what is used: one memory where one set of codes serves both products") {
+    fqt::network<plain, remembering> net{fqt::seed{2}, {.batch = 8}};
+    std::vector<std::string> memories;
+    net.each_state([&](const fqt::state& s) {
+        if (s.name.view().find("gradient_range_memory") != std::string_view::npos) memories.emplace_back(s.name.view());
+    });
+    CHECK(memories
+          == std::vector<std::string>{"first.weight_gradient_range_memory", "second.input_gradient_range_memory",
+                                      "third.input_gradient_range_memory", "last.input_gradient_range_memory"});
+}
+
 }
 
 TEST_CASE("a gradient that is quantized twice is shown twice") {

@@ -285,6 +285,8 @@ struct part_scheme<Outer, Own> {
 
 template <const auto& Scheme, layer_spec S>
 struct with_spec : S {
+    static constexpr bool starts_with_product = false; ///< for a residual around it, whose codes are of another scheme
+
     template <shape In, class Placed, class Arch>
     using layer = typename S::template layer<
         In, placed<typename detail::part_scheme<Placed, std::remove_cvref_t<decltype(Scheme)>>::type, false, false>,

@@ -137,10 +137,10 @@ template <shape Shape, class Q, bool Signed>
 inline constexpr bool is_coded_by<codes<Shape, Q, Signed>, Q> = true;
 
 /// Plain values of type T, with the range that was measured when they were stored.
-template <shape Shape, class T>
+template <shape Shape, class T, bool Nonnegative = false>
 struct stored_values {
     static constexpr shape dims = Shape;
-    static constexpr bool nonnegative = false, learns = true;
+    static constexpr bool nonnegative = Nonnegative, learns = true;
     const T* data;
     const interval* measured;
 
@@ -151,8 +151,8 @@ struct stored_values {
     interval range(int) const { return *measured; }
 };
 
-template <shape Shape, class T>
-inline constexpr bool is_stored<stored_values<Shape, T>> = true;
+template <shape Shape, class T, bool Nonnegative>
+inline constexpr bool is_stored<stored_values<Shape, T, Nonnegative>> = true;
 
 /// A gradient between layers.
 template <shape Shape, class T>

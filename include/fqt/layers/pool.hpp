@@ -62,9 +62,9 @@ class max_pool_layer : public keeps_input<G.in, Scheme, Arch> {
     struct same_grid<codes<S, Q, Signed>> {
         using type = codes<out, Q, Signed>;
     };
-    template <shape S, class T>
-    struct same_grid<stored_values<S, T>> {
-        using type = stored_values<out, T>;
+    template <shape S, class T, bool Nonnegative>
+    struct same_grid<stored_values<S, T, Nonnegative>> {
+        using type = stored_values<out, T, Nonnegative>;
     };
 
     template <class Stored>
