@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Which bits a scheme, its edges and with<scheme>(part) give each tensor, by what an observer is shown, and what they
 // take in memory.
+#include <fqt/quant/clip_memory.hpp>
+#include <fqt/quant/learned_range.hpp>
+
 #include <doctest/doctest.h>
 
 #include "support/training.hpp"
 #include <algorithm>
 #include <map>
-#include <string>
-#include <utility>
-
 #include <set>
 #include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
 using namespace fqt::layers;
 
 namespace {
@@ -53,12 +58,12 @@ constexpr fqt::scheme<weights<8>, fqt::symmetric<8>, remembered, remembered, fqt
 /// whether each value is its code times one step (of the tensor, or of the sample).
 struct recorder {
     std::map<std::string, std::pair<float, float>> codes{};
+    std::map<std::string, std::set<float>> distinct{};
     bool values_are_codes_times_steps = true;
 
     void operator()(const fqt::observed_tensor& t) {
-        const std::string name = std::string(t.layer) + " " + std::string(t.what);
+        const std::string name = std::string(t.layer.substr(t.layer.rfind('.') + 1)) + " " + std::string(t.what);
         if (t.what == "sums" || t.what == "gradient") return;
-    std::map<std::string, std::set<float>> distinct{};
         auto& [low, high] = codes.emplace(name, std::pair{INFINITY, -INFINITY}).first->second;
         for (int n = 0; n < t.samples; ++n) {
             float step = 0;
@@ -66,12 +71,12 @@ struct recorder {
                 for (int p = 0; p < t.dims.pixels(); ++p) {
                     const float code = t.code(n, c, p), value = t.value(n, c, p);
                     low = std::min(low, code), high = std::max(high, code);
+                    distinct[name].insert(code);
                     if (step == 0 && code != 0) step = value / code;
                     values_are_codes_times_steps &= std::abs(value - code * step) <= 1e-6f * std::abs(value);
                 }
         }
     }
-                    distinct[name].insert(code);
     /// The bits that the codes of a tensor need: 4 for -7 to 7 or 0 to 15. 0 where it was not seen.
     int bits(const std::string& name) const {
         const auto found = codes.find(name);
@@ -136,11 +141,6 @@ TEST_CASE("a scheme of a part changes the bits of that part alone") {
     CHECK(bits_of(observed<mixed, four>()) == bits_of_products{{8, 8, 4, 8}, {0, 8, 4, 8}});
 }
 
-TEST_CASE("codes are signed where values can be negative") {
-    const recorder seen = observed<plain, four>();
-    CHECK(seen.is_signed("first input"));
-    for (const char* name : {"second input", "third input", "last input"}) CHECK_FALSE(seen.is_signed(name));
-    for (const char* name : {"second input_gradient", "last input_gradient"}) CHECK(seen.is_signed(name));
 TEST_CASE("so it is where that part is the beginning of a residual, which stores its input for it") {
     const recorder seen = observed<inside_a_residual, four>();
     CHECK(bits_of(seen) == bits_of_products{{8, 8, 4, 8}, {0, 8, 4, 8}});
@@ -181,6 +181,11 @@ TEST_CASE("gradients' range rules remember what is used: one memory where one se
                                       "third.input_gradient_range_memory", "last.input_gradient_range_memory"});
 }
 
+TEST_CASE("codes are signed where values can be negative") {
+    const recorder seen = observed<plain, four>();
+    CHECK(seen.is_signed("first input"));
+    for (const char* name : {"second input", "third input", "last input"}) CHECK_FALSE(seen.is_signed(name));
+    for (const char* name : {"second input_gradient", "last input_gradient"}) CHECK(seen.is_signed(name));
 }
 
 TEST_CASE("a gradient that is quantized twice is shown twice") {

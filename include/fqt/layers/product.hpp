@@ -112,10 +112,9 @@ public:
         if (Bias)
             for (float** place : {&bias_, &bias_gradient_}) p.persistent(*place, out_channels);
         for (float** place : {&zeros_, &scale_, &low_, &high_}) p.persistent(*place, out_channels);
-        p.persistent(first_, 2 * out_channels);
-        p.persistent(second_, out_channels);
-        if (dx_codes::memory_size > 0) p.state(dx_memory_, dx_codes::memory_size);
-        if (dw_codes::memory_size > 0) p.state(dw_memory_, dw_codes::memory_size);
+        for (double** place : {&first_, &second_}) p.persistent(*place, out_channels);
+        if (dx_codes::memory_size > 0 && X::learns) p.state(dx_memory_, dx_codes::memory_size);
+        if (dw_codes::memory_size > 0 && !(shared_codes && X::learns)) p.state(dw_memory_, dw_codes::memory_size);
         input_.template plan<X>(p);
         // Where dX and dW read codes of h, its sums and gradient are of no use once those are there.
         const int written = p.moment(), read = reads_codes_of_h ? p.moment() : written;

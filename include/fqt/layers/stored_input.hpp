@@ -5,7 +5,8 @@
 // running range instead. An input that is stored in the wanted format already is used as it is.
 //
 // Where the range rule clips, the gradient passes only where a value lay inside (the straight-through estimator); where
-// the range is learnt, its slope is summed in a pass of its own. Block formats pass the gradient everywhere, also where
+// the range is learnt, its slope is summed in a pass of its own; one of images, by which there is no gradient, stays
+// what it was in the first batch, and is a state. Block formats pass the gradient everywhere, also where
 // their scales clip.
 
 #include <fqt/layers/block_rounding.hpp>
@@ -71,8 +72,8 @@ public:
             p.state(range_, 4);
             if (rule::memory > 0) p.state(memory_, rule::memory);
             if (rule::learned) p.state(learned_, 1);
-            if (rule::learned) p.persistent(learned_gradient_, 1);
-            p.saved(data_, static_cast<int>(type<X>::sample_bytes));
+            if (rule::learned && X::learns) p.persistent(learned_gradient_, 1);
+            p.saved(data_, static_cast<std::int64_t>(type<X>::sample_bytes));
             p.shared(input_measuring_bytes < rule::learned ? measures::moments : rule::needs, Shape > (p.batch()));
             p.shared(static_cast<std::size_t>(p.batch()) * sizeof(float));
             if (rule::learned) p.shared(static_cast<std::size_t>(p.batch()) * sizeof(double));
@@ -81,12 +82,13 @@ public:
     template <class F>
     void each_parameter(F&& f, const path& name) {
         constexpr std::array<int, 4> dims{1, 1, 1, 1};
-        if (learned_)
+        if (learned_gradient_)
             f(parameter{name / "input_range", parameter_kind::range, {learned_, 1}, {learned_gradient_, 1}, dims});
     }
     template <class F>
     void each_state(F&& f, const path& name) {
         if (range_) f(state{name / "range", {range_ + 1, 3}});
+        if (learned_ && !learned_gradient_) f(state{name / "input_range", {learned_, 1}});
         if (memory_) f(state{name / "range_memory", {memory_, std::size_t{rule::memory}}});
     }
     template <class X>
