@@ -327,6 +327,18 @@ constexpr fqt::scheme<symmetric<8, fqt::nearest, fqt::per_channel>, symmetric<8>
     blocks_between_edges{};
 constexpr auto net_of_blocks = input<2, 7, 7> | named<"first">(conv<16>) | batch_norm<> | relu
     | named<"second">(conv<16>) | batch_norm<> | relu | global_avg_pool | named<"last">(dense<10>);
+constexpr fqt::scheme sixteen_bits{
+    .weight = symmetric<8, fqt::nearest, fqt::per_channel>{},
+    .activation = symmetric<8>{},
+    .input_gradient = symmetric<16, stochastic>{},
+    .gradient = float{},
+};
+constexpr fqt::scheme transformed_blocks{
+    .weight = symmetric<8, fqt::nearest, fqt::per_channel>{},
+    .activation = symmetric<8>{},
+    .input_gradient = fqt::hadamard<fqt::mxint8<stochastic>>{},
+    .gradient = float{},
+};
 } // namespace
 
 TEST_CASE("a probe measures transformed codes as h, between edges of another scheme") {
@@ -406,6 +418,19 @@ TEST_CASE("a probe measures the rectifier that a network was given at run time, 
     CHECK(gradient_of(chosen) == gradient_of(typed));
     chosen.set_rectification(0);
     CHECK(gradient_of(chosen) != gradient_of(typed));
+}
+
+TEST_CASE("exact gradients have the rectifier of the quantized gain, too, with its scales") {
+    using form = fqt::gain_crest<fqt::quantized_gain, fqt::through_sigma>;
+    fqt::network<rectified<form>, sixteen_bits> n(fqt::seed{7}, {.batch = samples, .rectification = 1});
+    fqt::probe p(n);
+    const auto report = p.measure(images(), labels(), {.draws = 1});
+    for (const char* layer : {"first", "second"}) CHECK(report.row(layer).noise() < 1e-6);
+}
+
+TEST_CASE("a probe sees h where it is transformed and rounded in blocks, before either") {
+    fqt::network<net_of_blocks, transformed_blocks> n(fqt::seed{3}, {.batch = samples});
+    CHECK(fqt::probe{n}.measure(images(), labels(), {.draws = 1}).row("second").noise() < 0.05);
 }
 
 TEST_CASE("a measurement that cannot be made says why") {

@@ -38,6 +38,8 @@ class product_layer {
     static constexpr bool integer_forward = weights_type::integer_forward,
                           integer_backward = weights_type::integer_backward, rotates = weights_type::rotates,
                           rotates_dw = is_rotated<weight_gradient_quantizer>;
+    static constexpr bool folds_scales =
+        folds_scales_of_weights<input_gradient_quantizer, typename Scheme::weight_quantizer>;
     static constexpr bool reflects = has_granularity<input_gradient_quantizer, per_householder>;
     static constexpr bool integer_weight_gradient = kernels::is_integer<weight_kind>;
     // One set of codes serves both backward products where their quantizers agree.
@@ -92,7 +94,7 @@ class product_layer {
     template <class X> // whether products take X's integers as signed bytes, which two bytes always are
     static constexpr bool signs = !X::nonnegative || quantizer_traits<activation_quantizer>::integer_bytes(false) == 2;
     template <class X> // whether the scales of weights are folded into h before it is quantized for dX
-    static constexpr bool folds = integer_backward && !rotates && X::learns;
+    static constexpr bool folds = folds_scales&& X::learns;
     template <class X>
     static constexpr bool clips = stored_input<G.in, activation_quantizer, Arch>::template changes_gradient<X>;
 
@@ -193,7 +195,11 @@ public:
     passes::moments moments() const { return {first_, second_, low_, high_}; }
     /// What is folded into each channel of h before it is quantized for dX; empty where nothing is.
     std::span<const float> weight_scales() const {
-        const bool folds_here = integer_backward && !rotates && dx_; // which has a place where the input learns
+        constexpr bool folds_somewhere = [] {
+            if constexpr (requires { Scheme::folds_scales; }) return Scheme::folds_scales;
+            else return folds_scales;
+        }();
+        const bool folds_here = folds_somewhere && dx_; // which has a place where the input learns
         return {weights_.fold, folds_here ? std::size_t{G.outputs} : std::size_t{0}};
     }
     std::span<const float> weight_norms() const { return {weights_.norm, G.outputs}; }
@@ -342,7 +348,7 @@ public:
             else encode(for_dx(h));
             c.watcher.see(name_.view(), "input_gradient", c.samples, rotated_back_if<rotates>(memory.dx));
         }
-        if constexpr (wants_dx && !has_dx_codes) c.watcher.see(name_.view(), "input_gradient", c.samples, for_dx(h));
+        if constexpr (wants_dx && !has_dx_codes) c.watcher.see(name_.view(), "input_gradient", c.samples, h);
         if constexpr (is_real<weight_gradient_quantizer> || blocked_dw) {
             c.watcher.see(name_.view(), "weight_gradient", c.samples, h);
         } else if constexpr (!(shared_codes && wants_dx)) {
@@ -390,7 +396,7 @@ private:
     template <class H>
     auto for_dx(const H& h) const {
         if constexpr (rotates) return rotated<H>{h};
-        else if constexpr (integer_backward) return folded<H>{h, weights_.fold};
+        else if constexpr (folds_scales) return folded<H>{h, weights_.fold};
         else return h;
     }
 

@@ -13,15 +13,21 @@ namespace detail {
 template <class S>
 struct with_float_gradients;
 
-template <class Floats>
+template <class Floats, bool FoldsScales>
 struct in_floats : Floats {
+    /// Whether the scheme's own h has the weights' scales folded in, so that rectifiers of the quantized gain add the
+    /// same here.
+    static constexpr bool folds_scales = FoldsScales;
     /// What becomes of the scheme of a part that has one of its own.
     template <class Own>
-    using inside = in_floats<typename with_float_gradients<Own>::type>;
+    using inside = in_floats<typename with_float_gradients<Own>::type, with_float_gradients<Own>::folds_scales>;
 };
-// One object for each set of forward formats, so that schemes that differ in gradients alone share a network.
-template <class Floats>
-inline constexpr in_floats<Floats> float_scheme{};
+// One object for each set of forward formats, so that schemes that differ in the bits of gradients share a network.
+template <class Floats, bool FoldsScales>
+inline constexpr in_floats<Floats, FoldsScales> float_scheme{};
+template <class S>
+inline constexpr const auto& float_scheme_of =
+    float_scheme<typename with_float_gradients<S>::type, with_float_gradients<S>::folds_scales>;
 
 template <class Edges>
 struct edges_with_float_gradients {
@@ -29,11 +35,13 @@ struct edges_with_float_gradients {
 };
 template <const auto& S>
 struct edges_with_float_gradients<edges_of<S>> {
-    using type = edges_of<float_scheme<typename with_float_gradients<std::remove_cvref_t<decltype(S)>>::type>>;
+    using type = edges_of<float_scheme_of<std::remove_cvref_t<decltype(S)>>>;
 };
 
 template <class S>
 struct with_float_gradients {
+    static constexpr bool folds_scales =
+        folds_scales_of_weights<typename S::input_gradient_quantizer, typename S::weight_quantizer>;
     using type =
         scheme<typename S::weight_quantizer, typename S::activation_quantizer, real, real, typename S::sums_type, float,
                typename S::residual_type, typename edges_with_float_gradients<typename S::edges_type>::type>;
@@ -44,6 +52,6 @@ struct with_float_gradients {
 /// The scheme S, a type, with gradients in floats, within parts of their own scheme too:
 ///     network<spec, float_gradients<std::remove_cvref_t<decltype(w8a8g4)>>>
 template <class S>
-inline constexpr const auto& float_gradients = detail::float_scheme<typename detail::with_float_gradients<S>::type>;
+inline constexpr const auto& float_gradients = detail::float_scheme_of<S>;
 
 } // namespace fqt

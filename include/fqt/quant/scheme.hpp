@@ -16,6 +16,11 @@
 
 namespace fqt {
 
+/// Whether the scales of weights are folded into h before it is quantized for dX, a product of codes that sums over
+/// channels. A transformed h meets weights with one grid of their own.
+template <class Gradient, class Weight>
+inline constexpr bool folds_scales_of_weights = is_linear<Gradient>&& is_linear<Weight> && !is_rotated<Gradient>;
+
 /// The first and the last product of a network use at least 8 bits and the whole range wherever the scheme says
 /// `symmetric` or block_scaled<...>; quantizers of other kinds stay as they are, without hadamard<...>.
 struct eight_bit_edges {};
