@@ -55,6 +55,15 @@ TEST_CASE("a planner hands out the places that it counted, in multiples of 64 by
     CHECK(saved == w.memory.data() + 192);
 }
 
+TEST_CASE("a plan counts beyond what an int holds") {
+    fqt::planner p(1);
+    float* place{};
+    p.persistent(place, std::int64_t{3} << 30);
+    p.saved(place, std::int64_t{3} << 30);
+    CHECK(p.plan().persistent == std::size_t{12} << 30);
+    CHECK(p.plan().saved == std::size_t{12} << 30);
+}
+
 TEST_CASE("a plan takes the largest of what calls need, and scratch for each thread") {
     fqt::planner p(4);
     for (const std::size_t bytes : {100u, 300u, 200u}) {

@@ -31,6 +31,7 @@ constexpr auto ends_in_statistics = input<1, 4, 4> | conv<3> | named<"end">(batc
 constexpr auto any_rectified = input<1, 4, 4> | conv<3> | batch_norm<fqt::any_rectifier>;
 constexpr auto stored_residual = input<4, 4, 4> | residual(relu | conv<4>) | global_avg_pool | dense<3>;
 constexpr auto large_images = input<1, 512, 512> | conv<1>;
+constexpr auto many_weights = input<3, 224, 224> | dense<4096>;
 constexpr auto one_pixel = input<2> | batch_norm<> | dense<3>;
 using network = fqt::network<spec, fqt::w8a8g4>;
 using plain_network = fqt::network<without_statistics, fqt::w8a8g4>;
@@ -155,6 +156,8 @@ TEST_CASE("memory that is too small or not aligned is refused with the remedy") 
 TEST_CASE("a network that no memory can hold is refused, not thrown about") {
     // More than a process can address, also where a system promises more memory than it has.
     static_assert(fqt::network<large_images, fqt::fp32>::arena_bytes(std::numeric_limits<int>::max()) >> 48 > 0);
+    // Weights, their gradient and their packed form, each more bytes than an int counts.
+    static_assert(fqt::network<many_weights, fqt::fp32>::arena_bytes(1) > std::size_t{3} * 4 * 150'528 * 4096);
     check_refused({"no memory for a network of", "choose a smaller batch"}, [] {
         fqt::network<large_images, fqt::fp32>{fqt::seed{}, {.batch = std::numeric_limits<int>::max(), .threads = 1}};
     });

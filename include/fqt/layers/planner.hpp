@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <span>
 
@@ -130,17 +131,17 @@ public:
     // ---- what is needed throughout, or by one call ----
 
     template <class T>
-    constexpr void persistent(T*& place, int count) {
+    constexpr void persistent(T*& place, std::int64_t count) {
         put(place, take(places_.persistent, noted_.persistent, sizeof(T) * static_cast<std::size_t>(count)));
     }
     /// What a pass changes for later ones, as running statistics are: a pass that is refused leaves it as it was.
     template <class T>
-    constexpr void state(T*& place, int count) {
+    constexpr void state(T*& place, std::int64_t count) {
         put(place, take(places_.states, noted_.states, sizeof(T) * static_cast<std::size_t>(count)));
     }
     /// `count` elements a sample.
     template <class T>
-    constexpr void saved(T*& place, int count) {
+    constexpr void saved(T*& place, std::int64_t count) {
         put(place, take(places_.saved, noted_.saved, bytes_of_batch<T>(count)));
     }
     constexpr void shared(std::size_t bytes) { noted_.shared = std::max(noted_.shared, aligned(bytes)); }
@@ -155,18 +156,18 @@ public:
     /// time. Lazy tensors read them, too: until the next layer stores its input, and in a part's last layer as long as
     /// the gradient of the part's output is read.
     template <class T>
-    constexpr void sums(T*& place, int count, int read) {
+    constexpr void sums(T*& place, std::int64_t count, int read) {
         noted_.sums += aligned(bytes_of_batch<T>(count));
         put(place, stay(training_, bytes_of_batch<T>(count), read, timetable::end, true));
     }
     /// The same in evaluation, which reads them until the next layer stores its input.
     template <class T>
-    constexpr void evaluation_sums(T*& place, int count) {
+    constexpr void evaluation_sums(T*& place, std::int64_t count) {
         put(place, stay(evaluation_, bytes_of_batch<T>(count), now_, timetable::end, true));
     }
     /// `count` elements that evaluation keeps from one call to the next, if no training comes between.
     template <class T>
-    constexpr void evaluation(T*& place, int count) {
+    constexpr void evaluation(T*& place, std::int64_t count) {
         put(place, stay(evaluation_, sizeof(T) * static_cast<std::size_t>(count), 0, timetable::end));
     }
     /// A layer stores its input, from which on nothing reads the sums that lie before.
@@ -180,7 +181,7 @@ public:
 
     /// A gradient of `count` elements a sample, written at `written`, which the layer before reads.
     template <class T>
-    constexpr void gradient(T*& place, int count, int written) {
+    constexpr void gradient(T*& place, std::int64_t count, int written) {
         put(place, stay(training_, bytes_of_batch<T>(count), gradient_read_, written));
     }
     /// A layer reads the gradient of its output at `moment` for the last time.
@@ -210,7 +211,7 @@ public:
 
 private:
     template <class T>
-    constexpr std::size_t bytes_of_batch(int count) const {
+    constexpr std::size_t bytes_of_batch(std::int64_t count) const {
         return sizeof(T) * static_cast<std::size_t>(count) * static_cast<std::size_t>(batch_);
     }
     static constexpr std::size_t aligned(std::size_t bytes) { return (bytes + 63) / 64 * 64; }

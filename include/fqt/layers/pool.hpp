@@ -89,7 +89,7 @@ class max_pool_layer : public keeps_input<G.in, Scheme, Arch> {
     static constexpr std::size_t bytes() {
         using type = typename same_grid<Stored>::type;
         if constexpr (requires { type::sample_bytes; }) return type::sample_bytes;
-        else return sizeof(float) * static_cast<std::size_t>(padded_size(out));
+        else return sizeof(*type::data) * static_cast<std::size_t>(padded_size(out));
     }
 
     template <class Stored>
@@ -121,7 +121,7 @@ public:
     template <class X>
     constexpr auto plan(planner& p, const X& x) {
         this->template plan_input<X>(p);
-        p.saved(output_, static_cast<int>(bytes<decltype(this->stored(x))>()));
+        p.saved(output_, static_cast<std::int64_t>(bytes<decltype(this->stored(x))>()));
         if (!detail::windows_tile(G)) p.scratch(sizeof(float) * static_cast<std::size_t>(padded_size(in)));
         const int both = p.moment(); // the output's gradient is read while dx is written
         p.gradient(dx_, padded_size(in), both);

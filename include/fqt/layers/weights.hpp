@@ -59,8 +59,8 @@ struct weights : weight_products<G, Scheme, Arch>,
         codes_type::plan(p);
         if (this->memory_size() > 0) p.persistent(packed_memory_, this->memory_size());
         p.evaluation(packed_value_, G.weights());
-        p.persistent(packed_forward, static_cast<int>(forward_kernel::packed_bytes));
-        if (learns) p.persistent(packed_backward, static_cast<int>(backward_kernel::packed_bytes));
+        p.persistent(packed_forward, static_cast<std::int64_t>(forward_kernel::packed_bytes));
+        if (learns) p.persistent(packed_backward, static_cast<std::int64_t>(backward_kernel::packed_bytes));
         if (rotates && has_codes) p.persistent(rotated_code_, codes_type::code_bytes * G.weights());
         if (products::decodes || rotates)
             p.shared((is_blocked<quantizer> || rotates ? 2 : 1) * sizeof(float)

@@ -56,7 +56,8 @@ public:
             allocate(bytes);
         } else {
             if (memory.size() < bytes)
-                fail("the memory given to a network has %zu bytes, but it needs %zu; ask arena_bytes(batch, threads)",
+                fail("the memory given to a network has %zu bytes, but it needs %zu; ask "
+                     "arena_bytes(options.batch, threads_of(options.threads))",
                      memory.size(), bytes);
             if (reinterpret_cast<std::uintptr_t>(memory.data()) % 64 != 0)
                 fail("the memory given to a network is not aligned to 64 bytes; use alignas(64) or "

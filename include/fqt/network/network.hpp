@@ -105,8 +105,14 @@ private:
     };
 
 public:
-    /// Bytes of memory for batches of up to `batch` samples on `threads` threads; what a caller's own memory must have.
-    static constexpr std::size_t arena_bytes(int batch, int threads = 1) { return memory(batch).bytes(threads); }
+    /// Bytes of memory for batches of up to `batch` samples on `threads` threads, both 1 or more; what a caller's own
+    /// memory must have. As many threads as there are processors: threads_of(0).
+    static constexpr std::size_t arena_bytes(int batch, int threads = 1) {
+        if (batch < 1 || threads < 1)
+            fail("arena_bytes(%d, %d): a batch and threads are 1 or more; threads_of(0) is how many there are", batch,
+                 threads);
+        return memory(batch).bytes(threads);
+    }
     /// The same by how long things live.
     static constexpr memory_plan memory(int batch) {
         notes_of<tensors()> notes;
@@ -118,7 +124,8 @@ public:
     /// A network with memory of its own, weights drawn from `s`.
     explicit network(seed s, network_options options = {}) : network(s, options, std::span<std::byte>{}) {}
 
-    /// A network in the caller's memory: 64-byte aligned, at least arena_bytes(options.batch, options.threads) bytes.
+    /// A network in the caller's memory: 64-byte aligned, at least arena_bytes(options.batch,
+    /// threads_of(options.threads)) bytes.
     network(seed s, network_options options, std::span<std::byte> memory) : options_(checked(options)), seed_(s.value) {
         place(memory);
         if (options_.rectifier) require_layer_for_rectifier();
