@@ -169,6 +169,7 @@ TEST_CASE("products that run in floats say so") {
     CHECK(has(baseline, "weights fp32, input fp32, sums fp32, no dX, dW fp32; fp32 sums in a fixed order"));
     CHECK(baseline.find("codes") == baseline.find("codes of weights")); // in the memory's breakdown alone
     CHECK(baseline.find("int32") == baseline.npos);
+    CHECK(has(baseline, "input 32 bits, float sums in registers"));
     const std::string aware = squeezed(summary_of<fqt::network<spec, fqt::w8a8>>(4));
     CHECK(has(aware, "dX fp32, dW fp32; int32 sums forward, fp32 in a fixed order backward"));
 }

@@ -400,6 +400,7 @@ struct batch_norm_spec : spec {
                   "fqt: frozen statistics do not learn, so a rectifier cannot act through sigma; make it detached: "
                   "gain_crest<layer_gain, detached>, or detached = true in your own");
     static constexpr const char* name = "batch_norm";
+    static constexpr int normalizations = 1;
     static constexpr bool renews = true;
     static constexpr inferred output(shape in) { return in; }
     static constexpr int parameters(shape in) { return 2 * in.channels; }

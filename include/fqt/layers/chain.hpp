@@ -53,7 +53,7 @@ template <layer_spec... Specs>
 struct chain_spec : spec {
     static constexpr const char* name = "";
     static constexpr int count = sizeof...(Specs);
-    static constexpr int products = (Specs::products + ... + 0);
+    static constexpr int products = (Specs::products + ... + 0), normalizations = (Specs::normalizations + ... + 0);
     static constexpr bool renews = (Specs::renews || ...);
     static_assert(
         [] {

@@ -46,7 +46,7 @@ struct gated : times_gate<X> {
 template <layer_spec Body>
 struct gate_spec : spec {
     static constexpr const char* name = "gate";
-    static constexpr int products = Body::products;
+    static constexpr int products = Body::products, normalizations = Body::normalizations;
 
     static constexpr inferred output(shape in) {
         const inferred body = Body::output(in);

@@ -11,7 +11,13 @@
 //   infer(context, x)              evaluates with frozen ranges and statistics
 //   backward(context, x, g, plus)  from the lazy gradient g of its output to that of its input, plus `plus`
 //   adds_plus<X>                   optional: whether backward() has read `plus` when it returns, and not its result
-//   each_parameter(f), each_state(f), describe(f, x)
+//   each_parameter(f), each_state(f), each_normalization(f), describe(f, x)
+// and, where there is something for them to do,
+//   initialise(seed)               draws its parameters
+//   forward(context, x, before)    instead of the other, with the layer directly before it in the chain
+//   moments(), weight_scales(), weight_norms()
+//                                  of a layer that a batch normalization may be behind: what it left of its sums, what
+//                                  is folded into its gradient, how large its weights are
 
 #include <fqt/core/diagnostic.hpp>
 #include <fqt/core/path.hpp>
@@ -30,7 +36,7 @@ namespace fqt {
 
 /// The base of every spec: no products (linear layers) and no batch normalizations unless a spec says so.
 struct spec {
-    static constexpr int products = 0;
+    static constexpr int products = 0, normalizations = 0;
     static constexpr bool starts_with_product = false;
     static constexpr bool renews = false; ///< a product or normalization: one before it does not end a residual block
     static constexpr int parameters(shape) { return 0; }

@@ -1,7 +1,8 @@
 #pragma once
 // SPDX-License-Identifier: BSD-3-Clause
 // Pools. Both read codes: the greatest of some codes is a code of the same grid, so max_pool requantizes nothing; an
-// average is an exact sum of codes times step / area, computed in the pass that encodes it for the next product.
+// average is an exact sum of codes times step / area, computed in the pass that encodes it for the next product; of
+// values that are no codes of a linear grid, a sum of floats, row by row.
 
 #include <fqt/layers/keeps_input.hpp>
 #include <fqt/layers/layer.hpp>
@@ -277,8 +278,12 @@ public:
     auto describe(F&& f, const X& x) {
         description d{this->name_, G.out().pixels() == 1 ? "global_avg_pool" : "avg_pool", G.in, G.out(), {}, 0, 0, 0};
         d.saved_bytes = average_pool_layer::template input_bytes<X>();
-        std::snprintf(d.formats, sizeof d.formats, "input %d bits, sums exact in registers",
-                      bits_of<typename average_pool_layer::quantizer>);
+        constexpr bool exact = requires { requires is_linear<typename decltype(this->stored(x))::quantizer>; };
+        const char* const sums = exact ? "exact sums" : "float sums";
+        if (d.saved_bytes > 0)
+            std::snprintf(d.formats, sizeof d.formats, "input %d bits, %s in registers",
+                          bits_of<typename average_pool_layer::quantizer>, sums);
+        else std::snprintf(d.formats, sizeof d.formats, "its input as it is stored, %s in registers", sums);
         f(d);
         return view(x);
     }

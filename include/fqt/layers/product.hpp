@@ -193,7 +193,8 @@ public:
 
     /// First and second moments of the sums, left by the forward pass for a batch normalization behind it.
     passes::moments moments() const { return {first_, second_, low_, high_}; }
-    /// What is folded into each channel of h before it is quantized for dX; empty where nothing is.
+    /// What is folded into each channel of h before it is quantized for dX, or would be if gradients were not in floats
+    /// (float_gradients.hpp); empty where nothing is.
     std::span<const float> weight_scales() const {
         constexpr bool folds_somewhere = [] {
             if constexpr (requires { Scheme::folds_scales; }) return Scheme::folds_scales;

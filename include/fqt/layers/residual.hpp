@@ -122,7 +122,8 @@ struct pad_shortcut_spec : spec {
 template <layer_spec Body, layer_spec Shortcut>
 struct residual_spec : spec {
     static constexpr const char* name = "residual";
-    static constexpr int products = Body::products + Shortcut::products;
+    static constexpr int products = Body::products + Shortcut::products,
+                         normalizations = Body::normalizations + Shortcut::normalizations;
     static constexpr bool renews = true;
     static constexpr bool starts_with_product = Body::starts_with_product;
 

@@ -78,6 +78,8 @@ public:
     static constexpr int parameters = spec_type::parameters(shape{});
     /// Multiply-adds of one sample's forward pass.
     static constexpr std::int64_t macs = spec_type::macs(shape{});
+    /// Batch normalizations, those of parts included.
+    static constexpr int normalizations = spec_type::normalizations;
 
 private:
     /// What has its place in the network's memory.
@@ -220,6 +222,9 @@ public:
     }
     /// Backward passes done.
     std::uint32_t step() const { return step_; }
+    /// Numbers the passes to come: the random numbers of rounding and dropout are those of this step, as a network that
+    /// goes on with a saved run must have them. The last forward() still waits for its backward(), which may so be made
+    /// again with other draws.
     void set_step(std::uint32_t step) { step_ = step; }
     float rectification() const { return options_.rectification; }
     /// Sets the weight of the rectifiers' loss, >= 0: call it every step for a schedule.
