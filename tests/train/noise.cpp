@@ -8,6 +8,8 @@
 #include <cstdio>
 #include <fstream>
 #include <iterator>
+#include <memory>
+#include <stdexcept>
 #include <string>
 #include <unistd.h>
 
@@ -62,6 +64,12 @@ TEST_CASE("a report is printed as two tables, a number under its heading") {
              "    cosine      bias      |dy|\n"
              "norm                 31        32        33        34        35        36      0.75      0.25      6.02"
              "      0.25     -0.75        41\n");
+}
+
+TEST_CASE("a report that cannot be printed is refused, not lost") {
+    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> full(std::fopen("/dev/full", "w"), &std::fclose);
+    if (!full) return; // a system without it
+    CHECK_THROWS_WITH_AS(chosen().print(full.get()), doctest::Contains("cannot be written"), std::runtime_error);
 }
 
 TEST_CASE("a report is written as one record a number, with its unit, and without those that there are not") {

@@ -133,7 +133,7 @@ public:
 
     /// Prints a table: a row for each true class, a column for each prediction, then recall and precision in per cent.
     /// Above 16 classes, which no line holds, recall and precision alone. Names may be empty: numbers stand in.
-    /// Errors: names that are not one for each class.
+    /// Errors: names that are not one for each class, a file that cannot be written.
     void print(std::FILE* file, std::span<const std::string> names = {}) const {
         if (!names.empty() && names.size() != static_cast<std::size_t>(classes_))
             fail("the confusion matrix has %d classes and %zu names; give one name a class, or none", classes_,
@@ -153,6 +153,8 @@ public:
         std::fprintf(file, "%lld samples, accuracy", static_cast<long long>(samples()));
         print_share(file, 7, accuracy());
         std::fputs(" %\n", file);
+        if (std::fflush(file) != 0 || std::ferror(file))
+            fail("a confusion matrix cannot be written; free space on the disk, or choose another file");
     }
 
     friend bool operator==(const confusion_matrix&, const confusion_matrix&) = default;

@@ -136,30 +136,11 @@ public:
         fail("the report has no layer '%.*s'; it has %s", static_cast<int>(layer.size()), layer.data(), names.c_str());
     }
 
-    /// Two tables: products, then batch normalizations.
+    /// Two tables: products, then batch normalizations. Errors: what cannot be written.
     void print(std::FILE* to) const {
-        std::fprintf(to, "Gradient noise at step %u: %d samples, mean of %d draws\n\n", step, samples, draws);
-        const std::size_t width = widest();
-        line(to, width, "product",
-             {"added", "added dW", "NSR h'", "NSR h", "dB", "cosine", "bias", "NSR dW", "cosine", "bias", "clipped",
-              "zeros", "headroom", "|h|", "|W|", "|dW|"});
-        for (const noise_row& r : rows)
-            if (r.is_product())
-                line(to, width, r.layer,
-                     {r.added, r.added_dw, r.arriving.noise_to_signal(), r.h.noise_to_signal(), decibels(r.h),
-                      r.h.cosine(), r.h.bias(), r.dw.noise_to_signal(), r.dw.cosine(), r.dw.bias(), r.clipped, r.zeros,
-                      r.head_room, r.gradient_norm, r.weight_norm, r.weight_gradient_norm});
-        if (std::ranges::all_of(rows, &noise_row::is_product)) return;
-        std::fprintf(to, "\n");
-        line(to, width, "normalization",
-             {"mean |r|", "max |r|", "spread", "mean rs", "max rs", "spread", "kept", "NSR dy", "dB", "cosine", "bias",
-              "|dy|"});
-        for (const noise_row& r : rows)
-            if (!r.is_product())
-                line(to, width, r.layer,
-                     {r.gain.mean, r.gain.greatest, r.gain.spread, r.quantized.mean, r.quantized.greatest,
-                      r.quantized.spread, r.kept, r.output_gradient.noise_to_signal(), decibels(r.output_gradient),
-                      r.output_gradient.cosine(), r.output_gradient.bias(), r.gradient_norm});
+        print_tables(to);
+        if (std::fflush(to) != 0 || std::ferror(to))
+            fail("a report on noise cannot be written; free space on the disk, or choose another file");
     }
 
     /// Appends a record for every finite number: suite "noise", the layer as name. Errors: those of record_file.
@@ -190,6 +171,31 @@ public:
     }
 
 private:
+    void print_tables(std::FILE* to) const {
+        std::fprintf(to, "Gradient noise at step %u: %d samples, mean of %d draws\n\n", step, samples, draws);
+        const std::size_t width = widest();
+        line(to, width, "product",
+             {"added", "added dW", "NSR h'", "NSR h", "dB", "cosine", "bias", "NSR dW", "cosine", "bias", "clipped",
+              "zeros", "headroom", "|h|", "|W|", "|dW|"});
+        for (const noise_row& r : rows)
+            if (r.is_product())
+                line(to, width, r.layer,
+                     {r.added, r.added_dw, r.arriving.noise_to_signal(), r.h.noise_to_signal(), decibels(r.h),
+                      r.h.cosine(), r.h.bias(), r.dw.noise_to_signal(), r.dw.cosine(), r.dw.bias(), r.clipped, r.zeros,
+                      r.head_room, r.gradient_norm, r.weight_norm, r.weight_gradient_norm});
+        if (std::ranges::all_of(rows, &noise_row::is_product)) return;
+        std::fprintf(to, "\n");
+        line(to, width, "normalization",
+             {"mean |r|", "max |r|", "spread", "mean rs", "max rs", "spread", "kept", "NSR dy", "dB", "cosine", "bias",
+              "|dy|"});
+        for (const noise_row& r : rows)
+            if (!r.is_product())
+                line(to, width, r.layer,
+                     {r.gain.mean, r.gain.greatest, r.gain.spread, r.quantized.mean, r.quantized.greatest,
+                      r.quantized.spread, r.kept, r.output_gradient.noise_to_signal(), decibels(r.output_gradient),
+                      r.output_gradient.cosine(), r.output_gradient.bias(), r.gradient_norm});
+    }
+
     static double decibels(const comparison& c) { return -10 * std::log10(c.noise_to_signal()); }
     std::size_t widest() const {
         std::size_t width = std::string_view("normalization").size();
