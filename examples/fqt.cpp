@@ -67,7 +67,6 @@ program::run_header header_of(const settings& s, const program::entry& e, const 
     h.seed = s.seed;
     h.epochs = s.epochs;
     h.parameters = e.parameters, h.macs = e.macs;
-    h.arena_bytes = static_cast<std::int64_t>(e.arena_bytes(s.batch, 1));
     h.classes = train.class_names;
     for (int k = static_cast<int>(h.classes.size()); k < train.classes; ++k) h.classes.push_back(std::to_string(k));
     h.image = train.image;
@@ -190,6 +189,7 @@ void train(const program::entry& e, const settings& s, const program::results_op
     program::listener listener;
     listener.on_start = [&](const program::run_header& known) {
         header.threads = known.threads;
+        header.arena_bytes = static_cast<std::int64_t>(e.arena_bytes(s.batch, known.threads));
         header.first_epoch = known.first_epoch;
         header.steps_per_epoch = known.steps_per_epoch;
         std::erase_if(epochs, [&](const program::epoch_line& line) { return line.epoch >= known.first_epoch; });
@@ -338,7 +338,7 @@ void check_options(const program::entry& e, const settings& s, const CLI::App& g
                   double{s.rectification});
     if (s.rectifier != "none" && s.rectification == 0)
         fqt::fail("--rectifier %s is given without its weight; add --rectification, such as 1e-3", s.rectifier.c_str());
-    if (s.rectifier != "none" && !e.has_normalization())
+    if (s.rectifier != "none" && !e.has_normalization)
         fqt::fail("%s has no batch normalization to rectify; leave --rectifier out, or choose a network that has one",
                   e.network);
     if (s.nesterov && s.momentum == 0)
@@ -423,7 +423,7 @@ int main(int argc, char** argv) try {
     training->callback([&] {
         const program::entry& e = program::find(s.network, s.scheme, s.optimizer);
         check_options(e, s, *training);
-        if (training->count("--rate") == 0 && !e.own_rates && !e.has_normalization())
+        if (training->count("--rate") == 0 && !e.own_rates && !e.has_normalization)
             s.rate = program::rate_without_normalization;
         results.command = command_of(without_places(words));
         train(e, s, results, command_of(words));

@@ -39,7 +39,7 @@ struct entry {
     std::size_t (*arena_bytes)(int batch, int threads);
     outcome (*train)(const settings&, const fqt::train_and_test&, const listener&);
     void (*summarize)(const settings&, std::FILE*);
-    bool (*has_normalization)(); ///< of batches, somewhere
+    bool has_normalization; ///< of batches, somewhere
 };
 
 /// Every network x scheme x optimizer of the program, in the order of their names.

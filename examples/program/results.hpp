@@ -80,6 +80,12 @@ struct results_options {
     std::string file, label, command;
 };
 
+inline std::string option_of(const run_header& run, std::string_view name) {
+    for (const auto& [key, value] : run.options)
+        if (key == name) return value;
+    return {};
+}
+
 /// What was asked for, and what came of it.
 inline detail::json line_of(const settings& s, const run_header& run, const outcome& o,
                             const std::vector<epoch_line>& epochs, const results_options& results) {
@@ -113,6 +119,8 @@ inline detail::json line_of(const settings& s, const run_header& run, const outc
             {"train_images", s.train_images},
             {"seed", s.seed},
             {"split", s.held_out > 0 ? "held out" : "test"},
+            {"held_out", s.held_out},
+            {"training_set", option_of(run, "training set")},
             {"accuracy", o.result.accuracy},
             {"loss", o.result.loss},
             {"seconds", o.result.seconds},

@@ -19,13 +19,8 @@ inline double norm(std::span<const float> values) {
 }
 
 inline normalization_gains gains_of(const std::string& name, const fqt::normalization& n) {
-    double sum = 0, square = 0, greatest = 0;
-    for (std::size_t c = 0; c < n.gamma.size(); ++c) {
-        const double r = std::abs(double{n.gamma[c]} / double{n.sigma[c]});
-        sum += r, square += r * r, greatest = std::max(greatest, r);
-    }
-    const double count = static_cast<double>(n.gamma.size()), mean = sum / count;
-    return {name, mean, greatest, std::sqrt(std::max(0.0, square / count - mean * mean))};
+    const auto gain = fqt::gain_facts::of(n.gamma, n.sigma);
+    return {name, gain.mean, gain.greatest, gain.spread};
 }
 
 /// The images that a network takes for another class, the surest ones first, at most `most`. Counts its answers in
@@ -190,14 +185,6 @@ void summarize(const settings& s, std::FILE* to) {
     fqt::summary(net, to);
 }
 
-template <class Network>
-bool has_normalization() {
-    Network net{fqt::seed{}, {.batch = 1, .threads = 1}};
-    bool found = false;
-    net.each_normalization([&](const auto&) { found = true; });
-    return found;
-}
-
 template <class Optimizer>
 concept has_own_rates = requires {
     requires Optimizer::own_rates;
@@ -217,7 +204,7 @@ entry entry_of(const char* network, const char* scheme, const char* optimizer) {
             [](int batch, int threads) { return type::arena_bytes(batch, threads); },
             train<Spec, Scheme, Optimizer>,
             summarize<Spec, Scheme>,
-            has_normalization<type>};
+            type::normalizations > 0};
 }
 
 } // namespace program

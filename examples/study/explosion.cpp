@@ -42,9 +42,13 @@ effect train(const fqt::dataset& data, float last_gamma, int steps) {
     fqt::batches over(data, {.size = batch, .seed = {1}});
     std::vector<float> gradient(static_cast<std::size_t>(batch) * 10);
     effect seen{};
+    int epoch = 0;
     for (int step = 0; step < steps; ++step) {
         auto now = over.next();
-        if (!now) now = over.next(); // the next epoch
+        if (!now) {
+            over.start(++epoch);
+            now = over.next();
+        }
         const auto loss = fqt::cross_entropy(net.forward(now->images, now->samples), now->labels,
                                              std::span(gradient).first(static_cast<std::size_t>(now->samples) * 10));
         net.backward(loss.gradient);

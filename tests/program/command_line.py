@@ -72,6 +72,8 @@ result = lines_of("results.jsonl")[0]
 expect(result["accuracy"] == log[-1]["accuracy"] and result["label"] == "first", "the result is that of the log")
 expect(result["accuracy"] > 0.2, "the network learns")
 expect(result["rate"] == 0.05 and result["seed"] == 1 and result["split"] == "test", "the result names its settings")
+expect(result["held_out"] == 0 and " images, " in result["training_set"], "and what it was trained on")
+expect(log[0]["arena_bytes"] > 0, "the log has the network's memory")
 expect(sum(map(sum, log[-1]["confusion"])) == 1000 and len(log[-1]["wrong"]) == 40, "the log has what went wrong")
 right = sum(row[n] for n, row in enumerate(log[-1]["confusion"]))
 expect(right == round(1000 * result["accuracy"]), "and as many answers are right as the accuracy says")
