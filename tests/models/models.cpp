@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Parameters and multiply-adds of the models against published counts, at compile time: no network is made.
+// Parameters and multiply-adds of the models against published counts, at compile time; long_*.cpp make networks.
+// long_*.cpp.
 
 #include <fqt/models/mobilenet.hpp>
 #include <fqt/models/resnet.hpp>
