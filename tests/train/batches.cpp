@@ -191,6 +191,22 @@ struct meeting {
     }
 };
 
+/// A source that counts for how many pictures it was asked.
+struct counting {
+    fqt::shape image{1, 1, 1};
+    int classes = 1;
+    fqt::pixel_scale scale{};
+    mutable std::atomic<int> asked = 0;
+    std::array<std::uint8_t, 1> own{};
+
+    int size() const { return 9; }
+    void check() const {}
+    fqt::labelled_pixels sample(int, std::span<std::uint8_t>) const {
+        ++asked;
+        return {own, 0};
+    }
+};
+
 } // namespace
 
 TEST_CASE("pictures that have to be fetched are fetched ahead by several threads, others copied by one") {
@@ -202,6 +218,18 @@ TEST_CASE("pictures that have to be fetched are fetched ahead by several threads
         CHECK(over.next());
         CHECK(!over.next());
         CHECK(source.met == (fetches ? 2 : 1)); // the first of two waits in vain for one that comes after it
+    }
+}
+
+TEST_CASE("while one batch is used the next one is prepared, and without `ahead` it is not") {
+    for (const bool ahead : {true, false}) {
+        CAPTURE(ahead);
+        const counting source;
+        fqt::batches over(source, {.size = 3, .shuffle = false, .threads = 1, .ahead = ahead});
+        CHECK(over.next());
+        for (int waited = 0; waited < (ahead ? 10'000 : 50) && source.asked < 6; ++waited)
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        CHECK(source.asked == (ahead ? 6 : 3));
     }
 }
 

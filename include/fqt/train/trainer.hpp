@@ -157,7 +157,7 @@ template <trainable Network>
 evaluation evaluate(Network& network, source_view data, int batch, confusion_matrix* confusion = nullptr,
                     int threads = 0) {
     detail::check_fit(network, data, "test", batch);
-    batches over(data, {.size = batch, .shuffle = false, .threads = threads});
+    batches over(data, {.size = batch, .shuffle = false, .threads = threads, .ahead = true});
     detail::tally tally;
     while (const auto now = over.next()) {
         const std::span<const float> logits =
