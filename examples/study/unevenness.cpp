@@ -6,9 +6,11 @@
 //   samples were even    every sample had the same rms, much as a grid a sample makes them
 //   pixels were even     every pixel of every sample had the same rms over its channels
 // and where grids end at a multiple of the rms: then what is clipped is an error, too. The last row is block_scaled
-// behind hadamard: 2^B levels without zero, and a scale for each 16 channels of a pixel.
-// Over layers noise multiplies (docs/theory.md), so the table has the geometric mean of 1 + omega over the layers.
-// Usage: unevenness <folder of CIFAR-10, or "generated"> [epochs, 3 unless given; 0: at the first weights]
+// behind hadamard: 2^B levels without zero, and a scale for each 16 channels of a pixel; the one before it LUQ's
+// levels, zero and powers of two. Over layers noise multiplies (docs/theory.md), so the table has the geometric mean of
+// 1 + omega over the layers. A second table has what a probe measures of the same network and batch: how noise adds up
+// from the last layer to the first, and what normalizations do to it. Usage: unevenness <folder of CIFAR-10, or
+// "generated"> [epochs, 3 unless given; 0: at the first weights]
 
 #include "command.hpp"
 #include <algorithm>
@@ -82,6 +84,21 @@ double noise(const std::vector<double>& v, int high, double multiple) {
     return sum / static_cast<double>(v.size()) / power;
 }
 
+/// omega of LUQ's rounding: levels 0, a, 2a, 4a, ..., 2^top a = max|h|, up or down by chance between neighbours.
+double noise_of_powers(const std::vector<double>& v, int top) {
+    double most = 0;
+    for (const double x : v) most = std::max(most, std::abs(x));
+    const double least = std::ldexp(most, -top);
+    double sum = 0;
+    for (const double x : v) {
+        const double magnitude = std::abs(x);
+        double low = 0, high = least;
+        while (high < magnitude) low = high, high *= 2;
+        sum += (magnitude - low) * (high - magnitude);
+    }
+    return sum / static_cast<double>(v.size()) / mean_square(v);
+}
+
 /// The same where each sample has a grid of its own.
 double noise_by_sample(const tensor& t, int high, double multiple) {
     const std::size_t size = t.values.size() / static_cast<std::size_t>(t.samples);
@@ -151,6 +168,7 @@ void print(const std::vector<tensor>& tensors) {
         {"a grid a sample, channels even",
          [&](const tensor& t, int q) { return noise_by_sample(even_channels(t), q, 0); }},
         {"a grid a sample, clipped at 2.5 rms", [](const tensor& t, int q) { return noise_by_sample(t, q, 2.5); }},
+        {"powers of two, a grid a tensor", [](const tensor& t, int q) { return noise_of_powers(t.values, q - 1); }},
     };
     std::printf(
         "| 1 + omega, geometric mean of %zu layers | 8 bits | 4 bits | 3 bits | 2 bits |\n|---|---|---|---|---|\n",
@@ -171,6 +189,27 @@ void print(const std::vector<tensor>& tensors) {
         std::printf(" %.4g |", std::exp(logs / static_cast<double>(tensors.size())));
     }
     std::printf("\n");
+}
+
+/// Products from the last to the first with the noise in h, and the normalizations between.
+void print(const fqt::noise_report& report) {
+    std::printf("\n| product | added, omega | NSR of h | NSR of dW |\n|---|---|---|---|\n");
+    for (auto row = report.rows.rbegin(); row != report.rows.rend(); ++row)
+        if (row->is_product())
+            std::printf("| %s | %.3g | %.3g | %.3g |\n", row->layer.c_str(), row->added, row->h.noise_to_signal(),
+                        row->dw.noise_to_signal());
+    std::vector<double> kept, spread, evened;
+    for (const fqt::noise_row& row : report.rows)
+        if (!row.is_product())
+            kept.push_back(row.kept), spread.push_back(row.gain.spread), evened.push_back(row.quantized.spread);
+    const auto reach = [](const char* what, std::vector<double> v) {
+        std::ranges::sort(v);
+        std::printf("| %s | %.3g | %.3g | %.3g |\n", what, v.front(), v[v.size() / 2], v.back());
+    };
+    std::printf("\n| of %zu normalizations | least | median | most |\n|---|---|---|---|\n", kept.size());
+    reach("energy of the gradient that is kept, tau", kept);
+    reach("spread of gains: standard deviation of log|r| over channels", spread);
+    reach("the same with the weights' scales", evened);
 }
 
 void run(const fqt::train_and_test& sets, int epochs) {
@@ -194,6 +233,8 @@ void run(const fqt::train_and_test& sets, int epochs) {
     net.backward(fqt::cross_entropy(net.forward(now->images, now->samples), now->labels, gradient).gradient);
     net.stop_observing();
     print(found.tensors);
+    fqt::probe probe{net};
+    print(probe.measure(now->images, now->labels, {.draws = 8}));
 }
 
 } // namespace
