@@ -45,6 +45,9 @@ constexpr auto inside_a_residual = input<1, 4, 4> | named<"first">(dense<16>) | 
     | residual(named<"second">(with<fqt::w8a8g8>(dense<16>)) | relu | named<"third">(dense<16>)) | relu
     | named<"last">(dense<4>);
 
+constexpr auto pool_first =
+    input<1, 8, 8> | named<"pools">(max_pool<> | relu) | named<"first">(dense<16>) | relu | named<"last">(dense<4>);
+
 using learnt_range = fqt::symmetric<8, fqt::nearest, fqt::per_tensor, fqt::learned_step>;
 constexpr fqt::scheme<weights<8>, learnt_range, gradient<8>, gradient<8>, fqt::binary16, fqt::bfloat16, fqt::binary16,
                       fqt::uniform_edges>
@@ -145,6 +148,12 @@ TEST_CASE("so it is where that part is the beginning of a residual, which stores
     const recorder seen = observed<inside_a_residual, four>();
     CHECK(bits_of(seen) == bits_of_products{{8, 8, 4, 8}, {0, 8, 4, 8}});
     CHECK(seen.distinct.at("second input").size() > 16); // it was not rounded to 4 bits before
+}
+
+TEST_CASE("what lies before the first product has that one's bits") {
+    const recorder seen = observed<pool_first, four>();
+    CHECK(seen.bits("first input") == 8);
+    CHECK(seen.distinct.at("first input").size() > 16);
 }
 
 TEST_CASE("a learnt range of images, by which there is no gradient, stays what the first batch made it") {

@@ -112,8 +112,9 @@ struct chain_spec : spec {
                 }
             return result;
         }();
+        // What lies before the first product stores its input in that one's formats.
         template <std::size_t I>
-        using scheme_at = placed<typename Scheme::base, Scheme::first && ends[0] == static_cast<int>(I),
+        using scheme_at = placed<typename Scheme::base, Scheme::first && (static_cast<int>(I) <= ends[0] || !products),
                                  Scheme::last && ends[1] == static_cast<int>(I)>;
 
         template <class>
