@@ -16,7 +16,7 @@ struct with_float_gradients;
 template <class Floats, bool FoldsScales>
 struct in_floats : Floats {
     /// Whether the scheme's own h has the weights' scales folded in, so that rectifiers of the quantized gain add the
-    /// same here.
+    /// same here; but behind a last product with edges of its own, where they have the plain gain.
     static constexpr bool folds_scales = FoldsScales;
     /// What becomes of the scheme of a part that has one of its own.
     template <class Own>
