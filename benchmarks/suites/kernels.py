@@ -75,6 +75,8 @@ def run(bench):
             rows.append(row)
         table(["layer", "forward", "of oneDNN u8s8", "input gradient", "of oneDNN u8s8", "weight gradient",
                "of oneDNN fp32", "of oneDNN bf16"], rows)
+        if len(own) == 1:
+            continue
         most, where = max(reach)
         print(f"From the least to the greatest round shares reach over {100 * median(r for r, _ in reach):.0f} points "
               f"typically, over {100 * most:.0f} at most ({where}).\n")
