@@ -37,9 +37,7 @@ class product_layer {
 
     static constexpr bool integer_forward = weights_type::integer_forward,
                           integer_backward = weights_type::integer_backward, rotates = weights_type::rotates,
-                          rotates_dw = is_rotated<weight_gradient_quantizer>;
-    static constexpr bool folds_scales =
-        folds_scales_of_weights<input_gradient_quantizer, typename Scheme::weight_quantizer>;
+                          folds_scales = weights_type::folds_scales, rotates_dw = is_rotated<weight_gradient_quantizer>;
     static constexpr bool reflects = has_granularity<input_gradient_quantizer, per_householder>;
     static constexpr bool integer_weight_gradient = kernels::is_integer<weight_kind>;
     // One set of codes serves both backward products where their quantizers agree.
@@ -193,14 +191,9 @@ public:
 
     /// First and second moments of the sums, left by the forward pass for a batch normalization behind it.
     passes::moments moments() const { return {first_, second_, low_, high_}; }
-    /// What is folded into each channel of h before it is quantized for dX, or would be if gradients were not in floats
-    /// (float_gradients.hpp); empty where nothing is.
+    /// What is folded into each channel of h before it is quantized for dX; empty where nothing is.
     std::span<const float> weight_scales() const {
-        constexpr bool folds_somewhere = [] {
-            if constexpr (requires { Scheme::folds_scales; }) return Scheme::folds_scales;
-            else return folds_scales;
-        }();
-        const bool folds_here = folds_somewhere && dx_; // which has a place where the input learns
+        const bool folds_here = weights_type::scales_in_gain && dx_; // which has a place where the input learns
         return {weights_.fold, folds_here ? std::size_t{G.outputs} : std::size_t{0}};
     }
     std::span<const float> weight_norms() const { return {weights_.norm, G.outputs}; }

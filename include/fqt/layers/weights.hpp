@@ -27,6 +27,13 @@ struct weight_products {
     static constexpr bool integer_forward = kernels::is_integer<forward_kind>;
     static constexpr bool integer_backward = kernels::is_integer<backward_kind>;
     static constexpr bool rotates = is_rotated<input_gradient_quantizer>;
+    static constexpr bool folds_scales = folds_scales_of_weights<input_gradient_quantizer, quantizer>;
+    /// Whether a rectifier of the quantized gain has the scales: where gradients are in floats (float_gradients.hpp),
+    /// as in the scheme that they stand for.
+    static constexpr bool scales_in_gain = [] {
+        if constexpr (requires { Scheme::folds_scales; }) return Scheme::folds_scales;
+        else return folds_scales;
+    }();
     /// Whether one of them takes what codes stand for: it runs on floats, or on codes of H w.
     static constexpr bool decodes = !is_real<quantizer> && (!integer_forward || !integer_backward || rotates);
 };
