@@ -15,18 +15,18 @@ using namespace fqt;
 
 namespace {
 
-constexpr geometry plain = geometry_of({16, 8, 8}, 16, {3, 1, 1}),
+constexpr geometry ordinary = geometry_of({16, 8, 8}, 16, {3, 1, 1}),
                    depthwise = geometry_of({16, 8, 8}, 16, {3, 1, 1, 16});
 using w8 = symmetric<8, nearest, per_channel>;
 using g4 = symmetric<4, stochastic, per_sample>;
 
 /// Whether dX of gradients Q and 8-bit weights has sums of 16 bits on an instruction set that has such.
-template <class Arch, class Q, class Weight = w8, geometry G = plain>
+template <class Arch, class Q, class Weight = w8, geometry G = ordinary>
 constexpr bool short_dx = kernels::is_short<dx_kernel_kind<G, Arch, Q, Weight>>;
-template <class Arch, class Q, geometry G = plain>
+template <class Arch, class Q, geometry G = ordinary>
 constexpr bool short_dw = kernels::is_short<dw_kernel_kind<G, Arch, symmetric<8>, Q>>;
 template <class Arch, class Activation, class Weight>
-constexpr bool short_forward = kernels::is_short<forward_kernel_kind<plain, Arch, Activation, Weight>>;
+constexpr bool short_forward = kernels::is_short<forward_kernel_kind<ordinary, Arch, Activation, Weight>>;
 
 template <class Arch>
 void check(bool has) {
@@ -58,9 +58,9 @@ TEST_CASE("codes of few bits have kernels of their own where the instruction set
     check<arch::generic>(false);
 #if defined(FQT_HAS_AVX2)
     check<arch::avx2>(true);
-    CHECK(std::is_same_v<dx_kernel_kind<plain, arch::avx2, g4, w8>, kernels::short_integer<7, 9>>);
-    CHECK(std::is_same_v<dx_kernel_kind<plain, arch::avx2, symmetric<2>, w8>, kernels::short_integer<1, 64>>);
-    CHECK(std::is_same_v<dw_kernel_kind<plain, arch::avx2, symmetric<8>, g4>, kernels::short_integer<128, 9>>);
+    CHECK(std::is_same_v<dx_kernel_kind<ordinary, arch::avx2, g4, w8>, kernels::short_integer<7, 9>>);
+    CHECK(std::is_same_v<dx_kernel_kind<ordinary, arch::avx2, symmetric<2>, w8>, kernels::short_integer<1, 64>>);
+    CHECK(std::is_same_v<dw_kernel_kind<ordinary, arch::avx2, symmetric<8>, g4>, kernels::short_integer<128, 9>>);
 #endif
 #if defined(FQT_HAS_AVX512)
     check<arch::avx512>(false);
@@ -70,5 +70,5 @@ TEST_CASE("codes of few bits have kernels of their own where the instruction set
 TEST_CASE("products of two linear grids run on integers") {
     CHECK(std::is_same_v<product_kind<w8, g4>, kernels::integer>);
     CHECK(std::is_same_v<product_kind<w8, real>, kernels::real>);
-    CHECK(std::is_same_v<dx_kernel_kind<plain, arch::best, real, w8>, kernels::real>);
+    CHECK(std::is_same_v<dx_kernel_kind<ordinary, arch::best, real, w8>, kernels::real>);
 }

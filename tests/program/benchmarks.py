@@ -109,7 +109,7 @@ def check_company(machine, folder):
 
 
 def check_runs(machine, folder):
-    """Programs get the settings of memory and none of the user's threads; one that fails or does not learn is refused."""
+    """Programs get the settings of memory and none of the user's threads; what fails or learns nothing is refused."""
     os.environ["OMP_NUM_THREADS"] = "1"
     bench = made_up(folder, good=[{"first": 2.0, "last": 1.0}], dull=[{"first": 1.0, "last": 1.0}], broken=[None])
     assert bench.run("good", "word", 2) == {"first": 2.0, "last": 1.0}
@@ -155,8 +155,8 @@ def check_kernels(machine, folder):
 
 
 def check_step(machine, folder):
-    """A pass that takes as long as its products at the peak is at the roof; random numbers cost what rounding to nearest
-    saves."""
+    """A pass that takes as long as its products at the peak is at the roof; random numbers cost what rounding to
+    nearest saves."""
     operations, _ = step.resnet20.costs(measure.BATCH)
     passes = {"forward": 2 * operations["forward"] * 10, "encode_h": 5.0, "gradients": operations["gradients"] * 10,
               "rest": 1.0}

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What most tests read first, read once for a program of many (see Meson's cpp_pch). A test still includes all that it
 // uses: builds with sanitizers go without this.
-#pragma once
 #include <fqt/network/network.hpp>
 
 #include <doctest/doctest.h>
