@@ -104,17 +104,17 @@ struct chain_spec : spec {
         // The elements with the first and the last product.
         static constexpr std::array<int, 2> ends = [] {
             constexpr int products_of[] = {Specs::products...};
-            std::array<int, 2> result{-1, -1};
+            std::array<int, 2> result{count, -1};
             for (int i = 0; i < count; ++i)
                 if (products_of[i] > 0) {
-                    if (result[0] < 0) result[0] = i;
+                    result[0] = std::min(result[0], i);
                     result[1] = i;
                 }
             return result;
         }();
         // What lies before the first product stores its input in that one's formats.
         template <std::size_t I>
-        using scheme_at = placed<typename Scheme::base, Scheme::first && (static_cast<int>(I) <= ends[0] || !products),
+        using scheme_at = placed<typename Scheme::base, Scheme::first&& static_cast<int>(I) <= ends[0],
                                  Scheme::last && ends[1] == static_cast<int>(I)>;
 
         template <class>
