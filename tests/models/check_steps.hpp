@@ -12,11 +12,11 @@ namespace support {
 /// That a model becomes a network that learns: three steps on one batch, each with a lower loss, and finite
 /// predictions.
 template <const auto& Spec>
-void check_steps(int samples, float rate = 0.01f) {
+void check_steps(int samples) {
     using network = fqt::network<Spec, fqt::w8a8g4>;
     network net{fqt::seed{3}, {.batch = samples, .rectification = 1e-3f}};
     const digest::batch<network> b(samples, 0);
-    const auto losses = train(net, b, 3, rate);
+    const auto losses = train(net, b, 3, 0.01f);
     CAPTURE(losses[0]);
     CAPTURE(losses[1]);
     CHECK(losses[1] < losses[0]);

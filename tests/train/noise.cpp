@@ -68,7 +68,7 @@ TEST_CASE("a report is printed as two tables, a number under its heading") {
 
 TEST_CASE("a report that cannot be printed is refused, not lost") {
     const std::unique_ptr<std::FILE, int (*)(std::FILE*)> full(std::fopen("/dev/full", "w"), &std::fclose);
-    if (!full) return; // a system without it
+    REQUIRE(full);
     CHECK_THROWS_WITH_AS(chosen().print(full.get()), doctest::Contains("cannot be written"), std::runtime_error);
 }
 
