@@ -10,7 +10,7 @@
 # memory     the process's peak beside libtorch's, and the arena at 8, 4 and 2 bits
 # compile    time and memory that compiling ResNet-20 takes, beside dlib's
 # scaling    threads, depth and batch size
-# accuracy   seconds of training to 80, 85 and 90 % on CIFAR-10 beside libtorch's: 50 minutes; needs --data
+# accuracy   seconds of training to 80, 85 and 90 % on CIFAR-10 beside libtorch's: some 45 minutes; needs --data
 # peers      everything that was found to compare with, on the same networks
 # --quick    one short round of each
 # --data     the folder of CIFAR-10's binary files
