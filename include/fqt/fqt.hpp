@@ -111,6 +111,8 @@
 #include <fqt/simd/lanes.hpp>
 #include <fqt/simd/lanes_generic.hpp>
 #include <fqt/simd/lanes_x86.hpp>
+#include <fqt/simd/matrix.hpp>
+#include <fqt/simd/matrix_amx.hpp>
 #include <fqt/simd/random_lanes.hpp>
 #include <fqt/simd/registers_x86.hpp>
 #include <fqt/simd/transpose.hpp>

@@ -64,6 +64,7 @@ TEST_CASE("codes of few bits have kernels of their own where the instruction set
 #endif
 #if defined(FQT_HAS_AVX512)
     check<arch::avx512>(false);
+    check<arch::amx>(false);
 #endif
 }
 

@@ -21,11 +21,21 @@ struct avx512 : avx2 {
     static constexpr const char* name = "avx512-vnni";
     using registers = avx512;
 };
+/// AVX-512 with AMX: eight matrix registers beside the others, and the product of two as one instruction.
+struct amx : avx512 {
+    static constexpr const char* name = "amx-int8";
+    using matrices = amx;
+};
 
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__)                    \
     && defined(__AVX512VBMI__) && defined(__AVX512VNNI__)
 #define FQT_HAS_AVX512 1
+#if defined(__AMX_TILE__) && defined(__AMX_INT8__) && defined(__x86_64__) && defined(__linux__)
+#define FQT_HAS_AMX 1
+using best = amx;
+#else
 using best = avx512;
+#endif
 #elif defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
 using best = avx2;
 #else

@@ -2,12 +2,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // A program built for an instruction set that the processor lacks says so in one line, instead of dying of an illegal
 // instruction. Every source file that includes this header checks, before its other initializers run, the sets that fqt
-// and g++ 12 use of those that the compiler was allowed to use for that file.
+// and g++ 12 use of those that the compiler was allowed to use for that file. Matrix registers a process has to ask the
+// system for, which is done here too.
 
 #if (defined(__x86_64__) || defined(__i386__)) && defined(__GNUC__) && __has_include(<unistd.h>)
 
+#include <fqt/simd/arch.hpp>
+
 #include <cstddef>
 #include <unistd.h>
+#if defined(FQT_HAS_AMX)
+#include <sys/syscall.h>
+#endif
 
 // The check itself must run on any x86-64: at -O0 too, and where -march=native spells out each instruction set. It
 // calls no inline function, since that one would be compiled for the instruction set under suspicion.
@@ -87,13 +93,23 @@ FQT_BASELINE [[gnu::constructor(101), gnu::used]] void check_cpu() {
 #if defined(__AVX512VPOPCNTDQ__)
     if (!__builtin_cpu_supports("avx512vpopcntdq")) lacking[count++] = "AVX512VPOPCNTDQ";
 #endif
-    if (count == 0) return;
+#if defined(FQT_HAS_AMX)
+    if (!__builtin_cpu_supports("amx-tile")) lacking[count++] = "AMX-TILE";
+    if (!__builtin_cpu_supports("amx-int8")) lacking[count++] = "AMX-INT8";
+    constexpr long ask_for_a_feature = 0x1023, data_of_matrices = 18; // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+    const bool refused = count == 0 && ::syscall(SYS_arch_prctl, ask_for_a_feature, data_of_matrices) != 0;
+#else
+    constexpr bool refused = false;
+#endif
+    if (count == 0 && !refused) return;
 
     // One line in one write, put together without a library function.
     char line[512];
     std::size_t length = 0;
     const auto* const before = "fqt: this program was built for ";
-    const auto* const after = ", which this processor lacks; rebuild it with -march=native on this machine\n";
+    const auto* const after = refused
+        ? "AMX, which the system refuses this process; rebuild it with -mno-amx-tile\n"
+        : ", which this processor or its system lacks; rebuild it with -march=native on this machine\n";
     for (const char* c = before; *c != '\0'; ++c) line[length++] = *c;
     for (std::size_t i = 0; i < count; ++i) {
         if (i > 0) line[length++] = ',', line[length++] = ' ';
