@@ -16,7 +16,7 @@ from measure import Bench, LIBTORCH_KINDS, knows, processor
 def machine():
     facts = processor()
     name = " ".join(facts[key] for key in ("model name", "cpu family", "model") if key in facts)
-    known = [name for name in ("avx2", "avx512_vnni", "avx512_bf16") if knows(name)]
+    known = [name for name in ("avx2", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16") if knows(name)]
     lines = [f"{name or platform.machine()} ({', '.join(known) or 'no AVX2'}), {platform.system()}"]
     if not knows("avx512_vnni", "avx512vbmi"):
         lines.append("Without AVX-512 VNNI codes are widened to 16 bits, or of few bits and added up in 16, so the "

@@ -5,8 +5,9 @@
 //
 //     kernels <threads> <rounds>
 //
-// Prints "<product> <layer>": the ms of each round; "peak": 10^9 operations a second, of each round; where gradients of
-// 4 bits have kernels of their own, "<product> 4 bits <layer>" and "peak 4 bits" as well.
+// Prints "<product> <layer>": the ms of each round; "peak": 10^9 operations a second, of each round; where that is one
+// of matrix registers, "peak of vectors" as well, and where gradients of 4 bits have kernels of their own, "<product> 4
+// bits <layer>" and "peak 4 bits".
 #include <fqt/core/parallel.hpp>
 #include <fqt/kernels/forward.hpp>
 #include <fqt/kernels/input_gradient.hpp>
@@ -247,13 +248,14 @@ int main(int argc, char** argv) {
         return 1;
     }
     const int threads = std::atoi(argv[1]), rounds = std::atoi(argv[2]);
-    std::vector<double> peaks, peaks_of_4_bits;
+    std::vector<double> peaks, peaks_of_vectors, peaks_of_4_bits;
     times of_layer[layer_count], of_4_bits[layer_count];
     fqt::kernels::unroll<layer_count>([&](auto i) {
         const layer_kernels<i> kernels(threads);
         for (int round = 0; round < rounds; ++round) {
             kernels.time(of_layer[i]);
             peaks.push_back(peak_of_products<arch>(threads));
+            if constexpr (fqt::simd::has_matrices<arch>) peaks_of_vectors.push_back(peak_of_vectors<arch>(threads));
         }
         if constexpr (few_bits_are_faster && layers[i].groups == 1) {
             const layer_kernels<i, dx_of_4_bits, dw_of_4_bits, 7> kernels_of_4_bits(threads);
@@ -265,6 +267,7 @@ int main(int argc, char** argv) {
     });
     report report;
     report.add("peak", peaks);
+    if (fqt::simd::has_matrices<arch>) report.add("peak of vectors", peaks_of_vectors);
     if (few_bits_are_faster) report.add("peak 4 bits", peaks_of_4_bits);
     for (int i = 0; i < layer_count; ++i)
         for (int product = 0; product < 3; ++product) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What this machine does at most: 10^9 operations a second of the 8-bit atom ("peak") and of that for gradients of 4
-// bits ("peak 4 bits"), bytes copied a second ("copies").
+// What this machine does at most: 10^9 operations a second of 8-bit products, by matrix registers where it has them
+// ("peak"), and of those of gradients of 4 bits ("peak 4 bits"), bytes copied a second ("copies").
 //
 //     machine <threads>
 #include "peak.hpp"

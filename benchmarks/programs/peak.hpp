@@ -6,6 +6,7 @@
 #include <fqt/kernels/kind.hpp>
 #include <fqt/kernels/unroll.hpp>
 #include <fqt/layers/lazy.hpp>
+#include <fqt/simd/matrix.hpp>
 
 #include "report.hpp"
 #include <algorithm>
@@ -50,15 +51,32 @@ struct accumulator<Kind, Arch> {
     using type = typename Kind::template partial_sums<Arch>;
 };
 
-/// Operations (a multiply or an add) a second, in 10^9, of the atom of integer products on `Arch`, in registers.
+/// Operations (a multiply or an add) a second, in 10^9, of the products of matrix registers on `Arch`.
+template <class Arch>
+double peak_of_matrices(int threads) {
+    constexpr int rounds = 2'000'000, rows = fqt::simd::most_matrix_rows, codes = fqt::simd::matrix_row_bytes;
+    const double time = timed_on(threads, [](int) {
+        alignas(64) std::byte part[rows * codes];
+        std::memset(part, 3, sizeof part);
+        fqt::simd::matrix_registers<typename Arch::matrices, rows, codes> m;
+        fqt::kernels::unroll<4>([&](auto i) FQT_INLINE_LAMBDA { m.template zero<i>(); });
+        fqt::kernels::unroll<4>([&](auto i) FQT_INLINE_LAMBDA { m.template load<4 + i>(part, codes); });
+        for (int round = 0; round < rounds; ++round)
+            fqt::kernels::unroll<4>(
+                [&](auto i) FQT_INLINE_LAMBDA { m.template multiply_add<i, 4 + i / 2, 6 + i % 2, std::uint8_t>(); });
+    });
+    return 2.0 * rows * fqt::lanes * codes * 4 * rounds * threads / time * 1e-6;
+}
+
+/// The same of the atom of vectors, in registers.
 template <class Arch, class Kind = fqt::kernels::integer>
-double peak_of_products(int threads) {
+double peak_of_vectors(int threads) {
     using fqt::kernels::integer;
     // As many sums as the kernels' tiles have registers for, and no more than hide the latency.
     constexpr int sums = std::min(fqt::simd::tile_registers<typename Arch::registers>::sums, 12);
     // Where the atom is not one instruction, products must differ, or a compiler computes one for all sums; and a
     // vector that has to be widened serves several, as it does in a row of taps.
-    constexpr bool one_instruction = std::is_same_v<Arch, fqt::arch::avx512>;
+    constexpr bool one_instruction = std::is_same_v<typename Arch::registers, fqt::arch::avx512>;
     constexpr int uses = one_instruction ? 1 : 3, operands = one_instruction ? 1 : uses * sums;
     const int rounds = std::is_same_v<Arch, fqt::arch::generic> ? 20'000 : 2'000'000;
     std::vector<std::int32_t> sink(static_cast<std::size_t>(threads) * fqt::lanes);
@@ -95,6 +113,14 @@ double peak_of_products(int threads) {
     volatile std::int32_t keep = sink[0];
     static_cast<void>(keep);
     return 2.0 * 64 * uses * sums * rounds * threads / time * 1e-6;
+}
+
+/// Of whichever does most products of a kind.
+template <class Arch, class Kind = fqt::kernels::integer>
+double peak_of_products(int threads) {
+    if constexpr (fqt::simd::has_matrices<Arch> && std::is_same_v<Kind, fqt::kernels::integer>)
+        return peak_of_matrices<Arch>(threads);
+    else return peak_of_vectors<Arch, Kind>(threads);
 }
 
 /// Bytes copied (read and written) a second, in 10^9, from and to memory far larger than caches.

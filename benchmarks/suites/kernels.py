@@ -45,8 +45,10 @@ def run(bench):
         own = reports["fqt"]
         peak = median(p for report in own for p in report["peak"])
         layers = [key.removeprefix("forward ") for key in own[0] if key.startswith("forward ")]
-        print(f"{threads} thread(s); peak of 8-bit products in the same run: {peak:.0f} GOP/s. Shares are of required "
-              "operations (no padding); GOP/s count padding, as peers do\n")
+        vectors = [p for report in own for p in report.get("peak of vectors", [])]
+        of_matrices = f", on matrix registers; of vectors {median(vectors):.0f}" if vectors else ""
+        print(f"{threads} thread(s); peak of 8-bit products in the same run: {peak:.0f} GOP/s{of_matrices}. Shares "
+              "are of required operations (no padding); GOP/s count padding, as peers do\n")
         share_of_4_bits(bench, own, layers, threads)
         rows, reach = [], []
         for layer in layers:

@@ -24,6 +24,7 @@
 #include <fqt/io/record_files.hpp>
 #include <fqt/io/scale_picture.hpp>
 #include <fqt/kernels/correlate.hpp>
+#include <fqt/kernels/correlate_matrices.hpp>
 #include <fqt/kernels/depthwise.hpp>
 #include <fqt/kernels/depthwise_weight_gradient.hpp>
 #include <fqt/kernels/forward.hpp>
@@ -32,12 +33,14 @@
 #include <fqt/kernels/limits.hpp>
 #include <fqt/kernels/pixel_groups.hpp>
 #include <fqt/kernels/reference.hpp>
+#include <fqt/kernels/running_gradient.hpp>
 #include <fqt/kernels/staging.hpp>
 #include <fqt/kernels/taps.hpp>
 #include <fqt/kernels/tile_shape.hpp>
 #include <fqt/kernels/two_bytes.hpp>
 #include <fqt/kernels/unroll.hpp>
 #include <fqt/kernels/weight_gradient.hpp>
+#include <fqt/kernels/weight_gradient_matrices.hpp>
 #include <fqt/layers/activations.hpp>
 #include <fqt/layers/batch_norm.hpp>
 #include <fqt/layers/block_rounding.hpp>

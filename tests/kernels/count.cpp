@@ -9,18 +9,38 @@ using namespace fqt;
 
 namespace {
 
-/// The best instruction set, counting multiply-adds.
-struct counting : arch::best {
+/// The best instruction set's vectors, counting multiply-adds.
+using vectors = arch::best::registers;
+struct counting : vectors {
     static inline std::int64_t count = 0;
 };
 
 template <class Sums, class Repeated, class Vector>
 void multiply_add(counting, Sums& sums, const Repeated& repeated, const Vector& vector) {
     using simd::multiply_add;
-    constexpr bool one_lane = std::is_arithmetic_v<Sums>, floats = std::is_same_v<Sums, simd::f32x16<arch::best>>;
+    constexpr bool one_lane = std::is_arithmetic_v<Sums>, floats = std::is_same_v<Sums, simd::f32x16<vectors>>;
     counting::count += one_lane ? 1 : floats ? lanes : lanes * 4;
-    multiply_add(arch::best{}, sums, repeated, vector);
+    multiply_add(vectors{}, sums, repeated, vector);
 }
+
+/// Matrix registers, counting theirs.
+struct counting_matrices : counting {
+    using matrices = counting_matrices;
+};
+
+} // namespace
+
+template <int Rows, int Codes>
+class fqt::simd::matrix_registers<counting_matrices, Rows, Codes>
+    : public fqt::simd::matrix_registers<arch::generic, Rows, Codes> {
+public:
+    template <int Sums, int I, int J, class A>
+    void multiply_add() {
+        counting::count += std::int64_t{Rows} * Codes * lanes;
+    }
+};
+
+namespace {
 
 /// Multiply-adds of the forward product, of the input gradient, and of the weight gradient for unsigned activations and
 /// for signed ones.
@@ -34,7 +54,7 @@ std::ostream& operator<<(std::ostream& out, counts c) {
                << c.signed_weight_gradient;
 }
 
-template <geometry G, class Kind>
+template <geometry G, class Kind, class Arch = counting>
 counts count() {
     const auto counted = [](auto run) {
         counting::count = 0;
@@ -47,9 +67,9 @@ counts count() {
         std::fill(b + 0, b + bytes, std::byte{0});
         return b;
     };
-    using forward = kernels::forward_product<G, Kind, counting>;
-    using input_gradient = kernels::input_gradient_product<G, Kind, counting>;
-    using weight_gradient = kernels::weight_gradient_product<G, Kind, counting>;
+    using forward = kernels::forward_product<G, Kind, Arch>;
+    using input_gradient = kernels::input_gradient_product<G, Kind, Arch>;
+    using weight_gradient = kernels::weight_gradient_product<G, Kind, Arch>;
     std::vector<float> sums(weight_gradient::sums);
     const auto count_weight_gradient = [&](bool is_signed) {
         return counted([&] {
@@ -165,4 +185,34 @@ TEST_CASE("a depthwise convolution multiplies its own channels alone, in groups 
     constexpr std::int64_t n = strided.macs();
     CHECK(count<strided, kernels::integer>() == counts{n / 3 * 4, n / 3 * 8, n, n});
     CHECK(count<strided, kernels::real>() == counts{n, n, n, n});
+}
+
+TEST_CASE("matrices multiply each nominal multiply-add once, rows of border included") {
+    constexpr geometry g = geometry_of({16, 8, 8}, 32, {3, 1, 1});
+    // In dW a row of 8 pixels is 12, since kernel columns shift it by up to two.
+    constexpr counts all{g.macs(), g.macs(), g.macs() / 8 * 12, g.macs() / 8 * 12};
+    CHECK(count<g, kernels::integer, counting_matrices>() == all);
+    // At stride 2 no inserted zero is multiplied; the input gradient's phases have 1, 2, 2 and 4 taps for 4 x 4 sites.
+    constexpr geometry strided = geometry_of({32, 8, 8}, 32, {3, 2, 1});
+    constexpr std::int64_t n = strided.macs();
+    CHECK(count<strided, kernels::integer, counting_matrices>() == counts{n, n, n / 4 * 8, n / 4 * 8});
+}
+
+TEST_CASE("the last matrix of a row of sites repeats what it shares with the one before") {
+    constexpr geometry g = geometry_of({32, 4, 19}, 32, {1, 1, 0});
+    constexpr std::int64_t n = g.macs() / 19;
+    CHECK(count<g, kernels::integer, counting_matrices>() == counts{n * 20, n * 20, n * 20, n * 20});
+}
+
+TEST_CASE("what matrices have no use for is left to vectors: few sites, few codes, groups, first layers' gradients") {
+    constexpr geometry dense = geometry_of_dense({16, 3, 4}, 32), narrow = geometry_of({3, 8, 8}, 16, {3, 1, 1}),
+                       grouped = geometry_of({32, 6, 8}, 32, {3, 1, 1, 2});
+    CHECK(count<dense, kernels::integer, counting_matrices>() == count<dense, kernels::integer>());
+    constexpr geometry wide_dense = geometry_of_dense({16, 1, 16}, 16);
+    CHECK(count<wide_dense, kernels::integer, counting_matrices>() == count<wide_dense, kernels::integer>());
+    CHECK(count<grouped, kernels::integer, counting_matrices>() == count<grouped, kernels::integer>());
+    const counts of_matrices = count<narrow, kernels::integer, counting_matrices>(),
+                 of_vectors = count<narrow, kernels::integer>();
+    CHECK(of_matrices.forward == of_vectors.forward);
+    CHECK(of_matrices.weight_gradient == of_vectors.weight_gradient);
 }

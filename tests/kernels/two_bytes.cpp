@@ -170,11 +170,13 @@ void check_weight_gradient(int of_x, int of_h) {
 } // namespace
 
 TEST_CASE("forward products and input gradients are sums of bytes' products, on every instruction set") {
-    constexpr geometry odd = geometry_of({17, 7, 5}, 20, {3, 2, 1}), dense = geometry_of_dense({20, 2, 3}, 10);
+    constexpr geometry odd = geometry_of({17, 7, 5}, 20, {3, 2, 1}), dense = geometry_of_dense({20, 2, 3}, 10),
+                       in_matrices = geometry_of({32, 4, 5}, 16, {3, 1, 1});
     for (const wide_case& c : cases) {
         if (c.weight <= 127) {
             check<odd, 2, 1>(c);
             check<dense, 2, 1>(c);
+            check<in_matrices, 2, 1>(c);
         } else if (c.operand <= 127) {
             check<odd, 1, 2>(c);
         }
@@ -189,10 +191,12 @@ TEST_CASE("a sample whose integers fit a byte has no high bytes, and the same su
 }
 
 TEST_CASE("weight gradients are sums of bytes' products, on every instruction set") {
-    constexpr geometry odd = geometry_of({17, 7, 5}, 20, {3, 2, 1}), narrow = geometry_of({3, 9, 8}, 16, {3, 1, 1});
+    constexpr geometry odd = geometry_of({17, 7, 5}, 20, {3, 2, 1}), narrow = geometry_of({3, 9, 8}, 16, {3, 1, 1}),
+                       in_matrices = geometry_of({32, 4, 5}, 16, {3, 1, 1});
     for (const int x : {100, 255, 32639})
         for (const int h : {127, 4096, 32639}) {
             check_weight_gradient<odd>(x, h);
             check_weight_gradient<narrow>(x, h);
+            check_weight_gradient<in_matrices>(x, h);
         }
 }

@@ -256,4 +256,5 @@ private:
 
 } // namespace fqt::kernels
 
+#include <fqt/kernels/correlate_matrices.hpp>
 #include <fqt/kernels/depthwise.hpp>

@@ -25,6 +25,28 @@
 
 namespace fqt::kernels {
 
+/// Four neighbouring pixels of a row of h, of shape `out`, from (y, x) on, in one block: signed codes, each output's
+/// side by side, and zeros beyond the row's end. Adds them to the outputs' totals.
+template <class Arch, class Source>
+FQT_INLINE void stage_four(const Source& h, shape out, int y, int x, int block, std::byte* to,
+                           simd::code_sums<typename Arch::registers>& total) {
+    using registers = typename Arch::registers;
+    alignas(16) static constexpr auto zeros = [] {
+        std::array<std::byte, lanes> codes{};
+        codes.fill(zero_code(true));
+        return codes;
+    }();
+    simd::u8x16<Arch> rows[4];
+    unroll<4>([&](auto i) FQT_INLINE_LAMBDA {
+        if (x + i < out.width) rows[i] = less_128(h.template bytes<Arch>(y * out.width + x + i, block));
+        else rows[i] = less_128(simd::u8x16<Arch>::load(zeros.data()));
+    });
+    store_transposed(registers{}, rows, to);
+    // Part of staging, not of the product: the registers' own tag keeps it out of a derived tag's count.
+    static constexpr std::byte ones[4] = {std::byte{1}, std::byte{1}, std::byte{1}, std::byte{1}};
+    multiply_add(registers{}, total, integer::repeat<Arch, std::uint8_t>(ones), integer::vector<Arch, std::int8_t>(to));
+}
+
 /// SideBySide: whether activations are wanted with one channel's pixels side by side; of the real kind they always are.
 template <geometry G, class Kind, class Arch, std::int64_t Longest, bool SideBySide = true>
 struct pixel_groups {
@@ -112,7 +134,7 @@ public:
                 for (int x = 0; x < out.width; x += Kind::group, to += vector_bytes)
                     for (int block = 0; block < output_blocks; ++block) {
                         std::byte* at = to + block * gradient_block_bytes;
-                        if constexpr (is_integer<Kind>) stage_codes(h, y, x, block, at, totals[block]);
+                        if constexpr (is_integer<Kind>) stage_four<Arch>(h, out, y, x, block, at, totals[block]);
                         else h.template values<Arch>(y * out.width + x, block).store(reinterpret_cast<float*>(at));
                     }
             if constexpr (is_integer<Kind>) store_starts(totals, staged + run * run_start_bytes);
@@ -169,26 +191,6 @@ private:
             for (int s = 0; s < G.kernel_width; ++s, to += tap_bytes)
                 simd::store_transposed<G.stride * lanes>(registers{}, row + (step * Kind::group * G.stride + s) * lanes,
                                                          to);
-    }
-
-    // Four pixels of a row of h, zeros beyond its end.
-    template <class Source>
-    static void stage_codes(const Source& h, int y, int x, int block, std::byte* to, sums& total) {
-        alignas(16) static constexpr auto zeros = [] {
-            std::array<std::byte, lanes> codes{};
-            codes.fill(zero_code(true));
-            return codes;
-        }();
-        simd::u8x16<Arch> rows[4];
-        unroll<4>([&](auto i) FQT_INLINE_LAMBDA {
-            if (x + i < out.width) rows[i] = less_128(h.template bytes<Arch>(y * out.width + x + i, block));
-            else rows[i] = less_128(simd::u8x16<Arch>::load(zeros.data()));
-        });
-        store_transposed(registers{}, rows, to);
-        // Part of staging, not of the product: the registers' own tag keeps it out of a derived tag's count.
-        static constexpr std::byte ones[4] = {std::byte{1}, std::byte{1}, std::byte{1}, std::byte{1}};
-        multiply_add(registers{}, total, integer::repeat<Arch, std::uint8_t>(ones),
-                     integer::vector<Arch, std::int8_t>(to));
     }
 
     static void store_starts(const sums (&totals)[output_blocks], std::byte* to) {

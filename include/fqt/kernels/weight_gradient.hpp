@@ -18,37 +18,10 @@
 // then the same fma.
 
 #include <fqt/kernels/pixel_groups.hpp>
+#include <fqt/kernels/running_gradient.hpp>
 #include <fqt/kernels/tile_shape.hpp>
 
 namespace fqt::kernels {
-
-/// A sample that is staged, and its factor.
-struct staged_sample {
-    const std::byte *activation, *gradient;
-    float scale;
-};
-
-/// Adds scale * sum to 16 floats of the running gradient, or to zeros.
-template <class Kind, class Arch>
-FQT_INLINE void add_scaled(float scale, const typename Kind::template sums<Arch>& sum, bool to_zero, float* into) {
-    using floats = simd::f32x16<Arch>;
-    const floats factor(scale), old = to_zero ? floats(0.0f) : floats::load(into);
-    if constexpr (is_integer<Kind>) fma(factor, simd::i32x16<Arch>(sum).to_float(), old).store(into);
-    else fma(factor, sum, old).store(into);
-}
-
-/// Adds up 16 floats of `count` running gradients of `Size` each, in order, times scale; poison stays 0 if it is
-/// finite.
-template <std::size_t Size, class Registers>
-FQT_INLINE simd::f32_lanes<Registers> sum_up(const float* from, int count, simd::f32_lanes<Registers> scale,
-                                             simd::f32_lanes<Registers>& poison) {
-    using floats = simd::f32_lanes<Registers>;
-    floats sum = floats::load(from);
-    for (int i = 1; i < count; ++i) sum = sum + floats::load(from + Size * static_cast<std::size_t>(i));
-    sum = sum * scale;
-    poison = fma(sum, floats(0.0f), poison);
-    return sum;
-}
 
 /// From staged samples to the gradient.
 template <geometry G, class Kind, class Arch, std::int64_t Longest>
@@ -319,3 +292,4 @@ public:
 } // namespace fqt::kernels
 
 #include <fqt/kernels/depthwise_weight_gradient.hpp>
+#include <fqt/kernels/weight_gradient_matrices.hpp>

@@ -1,0 +1,135 @@
+#pragma once
+// SPDX-License-Identifier: BSD-3-Clause
+// The kernel of correlate.hpp on matrix registers. Rows of a matrix of operands are neighbouring sites of one row, and
+// its columns a part of the bytes under one row of taps, which lie side by side in the staged sample: the channels of
+// one tap after those of another. Two such matrices times those of two blocks of 16 outputs are multiplied at a time.
+// Packed weights:
+//   [start of each sum: block] [16 lanes]                     int32, -bias * sum of the output's weights if signed
+//   [block / 2][row of taps][part of it][block % 2] [codes / 4] [16 lanes][4]
+// Sums are exact. Include correlate.hpp.
+
+#include <fqt/kernels/correlate.hpp>
+#include <fqt/simd/matrix.hpp>
+
+namespace fqt::kernels {
+
+/// Codes that one matrix holds of `codes` neighbouring ones, a multiple of 4: as many as divide them.
+constexpr int codes_of_matrix(int codes) {
+    for (int n = std::min(codes, simd::matrix_row_bytes) / 4 * 4; n > 0; n -= 4)
+        if (codes % n == 0) return n;
+    return 0;
+}
+
+/// Whether a correlation is faster so: a matrix must have some rows, and some codes in each.
+template <correlation C, class Kind, class Arch, std::int64_t Longest>
+inline constexpr bool in_matrices = [] {
+    if constexpr (!simd::has_matrices<Arch> || !std::is_same_v<Kind, integer>) return false;
+    else
+        return C.plane == 0 && C.groups == 1 && C.sites_x >= 4 && C.sites_y > 0
+            && codes_of_matrix(C.taps_x * staged_channels<Kind>(C.depth)) >= 32
+            && std::int64_t{C.taps()} * C.depth <= Longest;
+}();
+
+template <correlation C, class Kind, class Arch, std::int64_t Longest>
+    requires in_matrices<C, Kind, Arch, Longest>
+struct correlate<C, Kind, Arch, Longest> {
+private:
+    static constexpr int output_blocks = blocks(C.outputs);
+    static constexpr int pixel_bytes = staged_channels<Kind>(C.depth), row_bytes = C.taps_x * pixel_bytes;
+    static constexpr int codes = codes_of_matrix(row_bytes), row_parts = row_bytes / codes;
+    static constexpr std::ptrdiff_t image_row_bytes = std::ptrdiff_t{C.image_width} * pixel_bytes;
+
+    // The last matrix of a row begins early enough to be whole, and shares its first sites with the one before.
+    static constexpr int matrices_in_row = (C.sites_x + simd::most_matrix_rows - 1) / simd::most_matrix_rows;
+    static constexpr int rows = (C.sites_x + matrices_in_row - 1) / matrices_in_row,
+                         matrices = C.sites_y * matrices_in_row;
+    static constexpr int first_site(int matrix) { return std::min(matrix % matrices_in_row * rows, C.sites_x - rows); }
+    static constexpr int shared_sites(int matrix) { return matrix % matrices_in_row * rows - first_site(matrix); }
+
+    static constexpr std::ptrdiff_t start_bytes = std::ptrdiff_t{output_blocks} * vector_bytes,
+                                    matrix_bytes = codes / 4 * vector_bytes,
+                                    block_bytes = std::ptrdiff_t{C.taps_y} * row_parts * matrix_bytes;
+    using registers = simd::matrix_registers<typename Arch::matrices, rows, codes>;
+
+public:
+    using sums_type = simd::i32x16<Arch>;
+    static constexpr std::size_t packed_bytes = whole_lines(start_bytes + output_blocks * block_bytes);
+
+    /// Packed weights can be written in so many independent parts.
+    static constexpr int parts = (output_blocks + 1) / 2;
+
+    /// Writes one part; weight_at(output, channel of its group, t, u) gives the logical weights.
+    template <class WeightAt>
+    static void pack(const WeightAt& weight_at, bool is_signed, int part, std::byte* packed) {
+        const int first = part * 2, count = std::min(2, output_blocks - first);
+        std::int32_t sums[2 * lanes]{};
+        std::byte* to = packed + start_bytes + first * block_bytes;
+        for (int t = 0; t < C.taps_y; ++t)
+            for (int begin = 0; begin < row_bytes; begin += codes)
+                for (int block = first; block < first + count; ++block)
+                    for (int code = begin; code < begin + codes; code += 4)
+                        for (int lane = 0; lane < lanes; ++lane, to += 4) {
+                            const int output = block * lanes + lane, u = code / pixel_bytes, c = code % pixel_bytes;
+                            std::int8_t w[4]{};
+                            for (int i = 0; i < 4; ++i)
+                                if (output < C.outputs && c + i < C.depth) w[i] = weight_at(output, c + i, t, u);
+                            std::memcpy(to, w, sizeof w);
+                            sums[output - first * lanes] += w[0] + w[1] + w[2] + w[3];
+                        }
+        for (int i = 0; i < count * lanes; ++i)
+            store(packed + (first * lanes + i) * 4, is_signed ? -Kind::bias * sums[i] : 0);
+    }
+
+    /// Calls epilogue(target pixel, block, sums) once for every site and block of 16 outputs.
+    template <class Epilogue>
+    static void run(const std::byte* staged, const std::byte* packed, const Epilogue& epilogue) {
+        registers m;
+        for (int block = 0; block + 1 < output_blocks; block += 2) run_blocks<2>(m, staged, packed, block, epilogue);
+        if constexpr (output_blocks % 2 != 0) run_blocks<1>(m, staged, packed, output_blocks - 1, epilogue);
+    }
+
+private:
+    template <int Blocks, class Epilogue>
+    static void run_blocks(registers& m, const std::byte* staged, const std::byte* packed, int block,
+                           const Epilogue& epilogue) {
+        for (int matrix = 0; matrix + 1 < matrices; matrix += 2)
+            multiply<2, Blocks>(m, staged, packed, block, matrix, epilogue);
+        if constexpr (matrices % 2 != 0) multiply<1, Blocks>(m, staged, packed, block, matrices - 1, epilogue);
+    }
+
+    template <int Count, int Blocks, class Epilogue>
+    static void multiply(registers& m, const std::byte* staged, const std::byte* packed, int block, int matrix,
+                         const Epilogue& shared_epilogue) {
+        const Epilogue epilogue = shared_epilogue;
+        const std::byte* operands[Count];
+        for (int i = 0; i < Count; ++i)
+            operands[i] = staged + (C.top + (matrix + i) / matrices_in_row * C.stride) * image_row_bytes
+                + (C.left + first_site(matrix + i) * C.stride) * pixel_bytes;
+        unroll<Count * Blocks>(
+            [&](auto i) FQT_INLINE_LAMBDA { m.template repeat<i>(packed + (block + i % Blocks) * vector_bytes); });
+        const std::byte* weights = packed + start_bytes + block * block_bytes;
+        for (int t = 0; t < C.taps_y; ++t)
+            for (int part = 0; part < row_parts; ++part, weights += Blocks * matrix_bytes) {
+                const std::ptrdiff_t at = t * image_row_bytes + part * codes;
+                unroll<Count>([&](auto i) FQT_INLINE_LAMBDA {
+                    m.template load<4 + i>(operands[i] + at, C.stride * pixel_bytes);
+                });
+                unroll<Blocks>([&](auto i) FQT_INLINE_LAMBDA {
+                    m.template load<6 + i>(weights + i * matrix_bytes, vector_bytes);
+                });
+                unroll<Count * Blocks>([&](auto i) FQT_INLINE_LAMBDA {
+                    m.template multiply_add<i, 4 + i / Blocks, 6 + i % Blocks, typename Kind::operand>();
+                });
+            }
+        alignas(64) std::byte sums[Count * Blocks][rows * vector_bytes];
+        unroll<Count * Blocks>([&](auto i) FQT_INLINE_LAMBDA { m.template store<i>(sums[i]); });
+        for (int i = 0; i < Count; ++i)
+            for (int row = shared_sites(matrix + i); row < rows; ++row)
+                for (int b = 0; b < Blocks; ++b)
+                    epilogue(C.target((matrix + i) / matrices_in_row, first_site(matrix + i) + row), block + b,
+                             sums_type::load(
+                                 reinterpret_cast<const std::int32_t*>(sums[i * Blocks + b] + row * vector_bytes)));
+    }
+};
+
+} // namespace fqt::kernels
