@@ -22,6 +22,7 @@ constexpr expectation cases[] = {
     {geometry_of({32, 5, 19}, 48, {3, 1, 1})},                     // sites that two share; an odd block left
     {geometry_of({80, 3, 5}, 20, {3, 1, 1})},                      // a row of taps in four parts; padded outputs
     {geometry_of({64, 7, 7}, 32, {1, 1, 0})},                      // steps in one part of 14
+    {geometry_of({128, 5, 5}, 48, {5, 1, 2})},                     // weights in spans, sums put aside
     {geometry_of({32, 8, 10}, 32, {3, 2, 1})},                     // stride 2: phases of 1 to 4 taps
     {geometry_of({32, 9, 9}, 64, {1, 2, 0})},                      // phases without taps
     {geometry_of({16, 9, 9}, 34, {5, 2, 1})},                      // rows of the image by their remainders

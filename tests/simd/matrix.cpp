@@ -46,6 +46,11 @@ void check() {
         m.template load<6>(b.data(), b_stride);
         m.template load<7>(b.data() + 16 * b_stride, b_stride);
         for (int twice = 0; twice < 2; ++twice) {
+            if (twice == 1) { // sums may be put aside in between
+                m.template store<0>(sums.data());
+                m.template zero<0>();
+                m.template load_sums<0>(sums.data());
+            }
             m.template multiply_add<0, 4, 6, A>();
             m.template multiply_add<1, 4, 7, A>();
             m.template multiply_add<2, 5, 6, A>();

@@ -51,6 +51,13 @@ private:
                                     block_bytes = std::ptrdiff_t{C.taps_y} * row_parts * matrix_bytes;
     using registers = simd::matrix_registers<typename Arch::matrices, rows, codes>;
 
+    // Weights that do not fit the first cache are taken span by span, each for several pairs of matrices of sites,
+    // whose sums are put aside in between.
+    static constexpr int steps = C.taps_y * row_parts, most_steps = static_cast<int>(36 * 1024 / (2 * matrix_bytes)),
+                         spans = std::max((steps + most_steps - 1) / most_steps, 1),
+                         span_steps = (steps + spans - 1) / spans;
+    static constexpr int pairs_at_once = spans > 1 ? std::min((matrices + 1) / 2, 8) : 1;
+
 public:
     using sums_type = simd::i32x16<Arch>;
     static constexpr std::size_t packed_bytes = whole_lines(start_bytes + output_blocks * block_bytes);
@@ -92,37 +99,47 @@ private:
     template <int Blocks, class Epilogue>
     static void run_blocks(registers& m, const std::byte* staged, const std::byte* packed, int block,
                            const Epilogue& epilogue) {
-        for (int matrix = 0; matrix + 1 < matrices; matrix += 2)
-            multiply<2, Blocks>(m, staged, packed, block, matrix, epilogue);
-        if constexpr (matrices % 2 != 0) multiply<1, Blocks>(m, staged, packed, block, matrices - 1, epilogue);
+        alignas(64) std::byte sums[pairs_at_once][2 * Blocks][rows * vector_bytes];
+        for (int first = 0; first < matrices; first += 2 * pairs_at_once)
+            for (int span = 0; span < spans; ++span)
+                for (int pair = 0; pair < pairs_at_once; ++pair) {
+                    const int matrix = first + 2 * pair;
+                    if (matrix + 1 < matrices)
+                        multiply<2, Blocks>(m, staged, packed, block, matrix, span, sums[pair], epilogue);
+                    else if (matrix < matrices)
+                        multiply<1, Blocks>(m, staged, packed, block, matrix, span, sums[pair], epilogue);
+                }
     }
 
+    // One span of steps; after the last one the sums are done. (A phase that no tap reaches has one without steps.)
     template <int Count, int Blocks, class Epilogue>
     static void multiply(registers& m, const std::byte* staged, const std::byte* packed, int block, int matrix,
-                         const Epilogue& shared_epilogue) {
-        const Epilogue epilogue = shared_epilogue;
+                         int span, std::byte (*sums)[rows * vector_bytes], const Epilogue& shared_epilogue) {
         const std::byte* operands[Count];
         for (int i = 0; i < Count; ++i)
             operands[i] = staged + (C.top + (matrix + i) / matrices_in_row * C.stride) * image_row_bytes
                 + (C.left + first_site(matrix + i) * C.stride) * pixel_bytes;
-        unroll<Count * Blocks>(
-            [&](auto i) FQT_INLINE_LAMBDA { m.template repeat<i>(packed + (block + i % Blocks) * vector_bytes); });
-        const std::byte* weights = packed + start_bytes + block * block_bytes;
-        for (int t = 0; t < C.taps_y; ++t)
-            for (int part = 0; part < row_parts; ++part, weights += Blocks * matrix_bytes) {
-                const std::ptrdiff_t at = t * image_row_bytes + part * codes;
-                unroll<Count>([&](auto i) FQT_INLINE_LAMBDA {
-                    m.template load<4 + i>(operands[i] + at, C.stride * pixel_bytes);
-                });
-                unroll<Blocks>([&](auto i) FQT_INLINE_LAMBDA {
-                    m.template load<6 + i>(weights + i * matrix_bytes, vector_bytes);
-                });
-                unroll<Count * Blocks>([&](auto i) FQT_INLINE_LAMBDA {
-                    m.template multiply_add<i, 4 + i / Blocks, 6 + i % Blocks, typename Kind::operand>();
-                });
-            }
-        alignas(64) std::byte sums[Count * Blocks][rows * vector_bytes];
+        unroll<Count * Blocks>([&](auto i) FQT_INLINE_LAMBDA {
+            if (spans == 1 || span == 0) m.template repeat<i>(packed + (block + i % Blocks) * vector_bytes);
+            else m.template load_sums<i>(sums[i]);
+        });
+        const int first = span * span_steps, end = std::min(first + span_steps, steps);
+        const std::byte* weights = packed + start_bytes + block * block_bytes + first * Blocks * matrix_bytes;
+        int t = first / row_parts, part = first % row_parts;
+        for (int step = first; step < end; ++step, weights += Blocks * matrix_bytes) {
+            const std::ptrdiff_t at = t * image_row_bytes + part * codes;
+            unroll<Count>([&](auto i)
+                              FQT_INLINE_LAMBDA { m.template load<4 + i>(operands[i] + at, C.stride * pixel_bytes); });
+            unroll<Blocks>([&](auto i)
+                               FQT_INLINE_LAMBDA { m.template load<6 + i>(weights + i * matrix_bytes, vector_bytes); });
+            unroll<Count * Blocks>([&](auto i) FQT_INLINE_LAMBDA {
+                m.template multiply_add<i, 4 + i / Blocks, 6 + i % Blocks, typename Kind::operand>();
+            });
+            if (++part == row_parts) part = 0, ++t;
+        }
         unroll<Count * Blocks>([&](auto i) FQT_INLINE_LAMBDA { m.template store<i>(sums[i]); });
+        if (span + 1 < spans) return;
+        const Epilogue epilogue = shared_epilogue; // what it captures by value stays in registers
         for (int i = 0; i < Count; ++i)
             for (int row = shared_sites(matrix + i); row < rows; ++row)
                 for (int b = 0; b < Blocks; ++b)

@@ -47,6 +47,11 @@ public:
     void repeat(const std::byte* row) {
         for (auto& s : sums[I]) std::memcpy(s, row, sizeof s);
     }
+    /// Sums as store() left them.
+    template <int I>
+    void load_sums(const std::byte* from) {
+        std::memcpy(sums[I], from, sizeof sums[I]);
+    }
     /// Rows that lie `stride` bytes apart.
     template <int I>
     void load(const std::byte* from, std::ptrdiff_t stride) {

@@ -51,6 +51,10 @@ public:
         load<I>(row, 0);
     }
     template <int I>
+    FQT_INLINE void load_sums(const std::byte* from) {
+        load<I>(from, matrix_row_bytes);
+    }
+    template <int I>
     FQT_INLINE void load(const std::byte* from, std::ptrdiff_t stride) {
         asm volatile("tileloadd (%0,%1,1), %%tmm%c2" : : "r"(from), "r"(stride), "i"(I) : "memory");
     }
