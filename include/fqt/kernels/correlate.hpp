@@ -10,6 +10,8 @@
 // order in which tiles read them:
 //   [start of each sum: range][block] [16 lanes]   integer kind: int32, -bias * sum of the range's weights if signed
 //   [block / V][row of taps][channel group][tap][V] [16 lanes][group]
+// Depthwise layers have a kernel of their own (depthwise.hpp), and most others where there are matrix registers
+// (correlate_matrices.hpp).
 
 #include <fqt/kernels/kind.hpp>
 #include <fqt/kernels/limits.hpp>

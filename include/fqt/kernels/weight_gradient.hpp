@@ -12,6 +12,8 @@
 // Rows y of h that kernel row r multiplies with border alone are left out, but where activations are signed: those
 // sums start from all rows, and so must meet all of them.
 //
+// Where there are matrix registers, weight_gradient_matrices.hpp multiplies most layers.
+//
 // Integer sums are exact; each run of rows, short enough for int32, is one sum and is added as
 //   into[i] = fma(scale, float(sum), into[i]).
 // A float sum is a chain of fma from 0 over y, x ascending, operands of the border included but for rows of border;

@@ -89,11 +89,10 @@ public:
         for (int block = 0; block < output_blocks; ++block) {
             sums total = sums::repeat(0);
             for (int part = 0; part < parts; ++part) {
-                alignas(64) std::byte four_by_four[16 * vector_bytes];
-                for (int i = 0; i < 16; ++i)
-                    stage_group(h, part * 16 + i, block, four_by_four + i * vector_bytes, total);
+                alignas(64) std::byte of_groups[16 * vector_bytes];
+                for (int i = 0; i < 16; ++i) stage_group(h, part * 16 + i, block, of_groups + i * vector_bytes, total);
                 simd::transpose_words(
-                    Arch{}, four_by_four,
+                    Arch{}, of_groups,
                     staged + gradients_at + block * gradient_block_bytes + part * simd::matrix_row_bytes, output_bytes);
             }
             std::int32_t of_lanes[lanes];
