@@ -120,7 +120,7 @@ private:
             operands[i] = staged + (C.top + (matrix + i) / matrices_in_row * C.stride) * image_row_bytes
                 + (C.left + first_site(matrix + i) * C.stride) * pixel_bytes;
         unroll<Count * Blocks>([&](auto i) FQT_INLINE_LAMBDA {
-            if (spans == 1 || span == 0) m.template repeat<i>(packed + (block + i % Blocks) * vector_bytes);
+            if (span == 0) m.template repeat<i>(packed + (block + i % Blocks) * vector_bytes);
             else m.template load_sums<i>(sums[i]);
         });
         const int first = span * span_steps, end = std::min(first + span_steps, steps);
