@@ -49,6 +49,7 @@
 #include <fqt/layers/code_source.hpp>
 #include <fqt/layers/context.hpp>
 #include <fqt/layers/conv.hpp>
+#include <fqt/layers/deferred.hpp>
 #include <fqt/layers/dropout.hpp>
 #include <fqt/layers/gate.hpp>
 #include <fqt/layers/gradient_codes.hpp>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What a training step multiplies, counted where it is multiplied: in the primitive under every product. The library
 // has no say in it: networks are built for an instruction set of this file, whose multiply_add counts, then multiplies.
+#include <fqt/layers/gate.hpp>
 #include <fqt/network/network.hpp>
 #include <fqt/train/optimizer.hpp>
 
@@ -76,6 +77,10 @@ constexpr auto resnet = input<16, 8, 8> | conv_bn<16> | relu
     | residual(conv_bn<32>, conv<32, point> | batch_norm<>) | relu | global_avg_pool;
 constexpr auto small = input<16, 8, 8> | conv_bn<16, 2> | relu | conv<16, point> | global_avg_pool;
 
+// Sums that a pool, a gate, a residual, the sum of a residual's two products, and the logits read.
+constexpr auto readers = input<16, 8, 8> | conv_bn<16> | max_pool<> | squeeze_excite<16, 16> | conv<16> | relu
+    | residual(relu | conv<16, point>) | residual(conv_bn<16>, conv<16, point>) | relu | avg_pool<> | dense<16>;
+
 /// Codes are the signed square roots of values: a grid that is not linear.
 struct square_root {
     static float fit(fqt::interval range, fqt::code_limits limits) {
@@ -133,6 +138,25 @@ TEST_CASE("so it does on matrix registers, rows of border included") {
     constexpr std::int64_t others = 16 * of_3x3 * 2 + 2 * (16 * of_3x3 * 4);
     const counts expected{64 * of_3x3 + 64 * of_3x3 * 12 / 8 + others * (1 + 1 + 2) + 3 * 4 * of_points, 0};
     CHECK(of_step<resnet, fqt::w8a8g4, counting_matrices>(1) == expected);
+}
+
+TEST_CASE("a prediction multiplies as much as a forward pass, whoever reads a product's sums") {
+    constexpr int samples = 3;
+    using network = fqt::network<readers, fqt::w8a8g4, counting<vectors>>;
+    network net{fqt::seed{1}, {.batch = 4, .threads = 1}};
+    std::vector<float> images;
+    for (int i = 0; i < samples * network::input.size(); ++i) images.push_back(static_cast<float>(i % 11) - 4);
+    counted = {};
+    net.forward(images, samples);
+    const counts forward = counted;
+    CHECK(forward.codes > 0);
+    for (bool is_observed : {false, true}) {
+        auto nothing = [](const fqt::observed_tensor&) {};
+        if (is_observed) net.observe(nothing);
+        counted = {};
+        net.predict(images, samples);
+        CHECK(counted == forward);
+    }
 }
 
 TEST_CASE("so it is in plain C++") {

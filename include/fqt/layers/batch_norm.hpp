@@ -50,6 +50,7 @@ class batch_norm_layer {
 
 public:
     static constexpr float epsilon = traits::epsilon;
+    static constexpr bool takes_deferred = true;
 
     template <class X>
     constexpr auto plan(planner& p, const X& x) {

@@ -4,6 +4,7 @@
 // of the network a name, with<scheme>(s) another scheme, input<C, H, W> starts a network.
 
 #include <fqt/core/fixed_string.hpp>
+#include <fqt/layers/deferred.hpp>
 #include <fqt/layers/layer.hpp>
 
 #include <algorithm>
@@ -143,6 +144,7 @@ struct chain_spec : spec {
         }
 
     public:
+        static constexpr bool takes_deferred = true;
         template <class X>
         static constexpr bool adds_plus =
             fqt::adds_plus<std::remove_cvref_t<decltype(detail::get<0>(std::declval<elements&>()))>, X>;
@@ -211,7 +213,11 @@ struct chain_spec : spec {
         }
         template <std::size_t I = 0, class X>
         auto infer(const context& c, const X& x) {
-            const auto y = at<I>().infer(c, x);
+            const auto y = [&] {
+                if constexpr (fqt::takes_deferred<std::remove_reference_t<decltype(at<I>())>>)
+                    return at<I>().infer(c, x);
+                else return at<I>().infer(c, finished(c, x));
+            }();
             if constexpr (I + 1 < count) return infer<I + 1>(c, y);
             else return y;
         }

@@ -50,6 +50,8 @@ struct dropout_spec : spec {
         random_stream stream_{};
         std::uint32_t first_sample_{};
 
+        static constexpr bool takes_deferred = true;
+
         void prepare(naming n) {
             name_ = n.name;
             number_ = (*n.products)++;

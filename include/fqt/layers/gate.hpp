@@ -124,7 +124,7 @@ struct gate_spec : spec {
         template <class X>
         auto infer(const context& c, const X& x) {
             const auto s = this->template store_input<true>(c, x);
-            const auto gate = body_.infer(c, s);
+            const auto gate = finished(c, body_.infer(c, s));
             passes::store<Arch>(c, gate, gate_);
             return product_of(s, gate);
         }

@@ -43,6 +43,8 @@ protected:
     }
 
 public:
+    static constexpr bool takes_deferred = true;
+
     void prepare(naming n) {
         name_ = n.name;
         number_ = (*n.products)++;

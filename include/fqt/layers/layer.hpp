@@ -10,6 +10,7 @@
 //   view(x)                        that lazy output again, computing nothing
 //   infer(context, x)              evaluates with frozen ranges and statistics
 //   backward(context, x, g, plus)  from the lazy gradient g of its output to that of its input, plus `plus`
+//   takes_deferred                 optional: whether infer() may be given sums yet to be computed (deferred.hpp)
 //   adds_plus<X>                   optional: whether backward() has read `plus` when it returns, and not its result
 //   each_parameter(f), each_state(f), each_normalization(f), describe(f, x)
 // and, where there is something for them to do,

@@ -9,6 +9,8 @@
 //   learns               whether a gradient is wanted by it (not by the images)
 //   range(c)             optional: an interval that holds every value of channel c in this batch, known without a pass
 //   units, unit_*        optional: values as they are stored, and the scale and bias that make them real
+//   is_deferred          optional: whether a product's sums are yet to be computed, before which nothing can be loaded;
+//   with_sums(f)         then: the same tensor with f(those sums) instead (deferred.hpp)
 
 #include <fqt/core/half.hpp>
 #include <fqt/core/shape.hpp>
@@ -31,6 +33,18 @@ template <class X>
 concept has_units = requires(const X& x) {
     { x.unit_scale(0) } -> std::same_as<float>;
 };
+
+template <class X>
+concept is_deferred = requires {
+    requires X::is_deferred;
+};
+
+/// x, with f(those) in the place of deferred sums.
+template <class X, class F>
+auto with_sums(const X& x, const F& f) {
+    if constexpr (is_deferred<X>) return x.with_sums(f);
+    else return x;
+}
 
 constexpr std::size_t offset_of(shape s, int n, int p, int b) {
     return (static_cast<std::size_t>(n) * static_cast<std::size_t>(s.pixels()) + static_cast<std::size_t>(p))
@@ -72,6 +86,22 @@ struct stored_sums {
     float unit_bias(int c) const { return bias[c]; }
     interval unit_range(int c) const { return {low[c], high[c]}; }
     interval range(int c) const { return {std::fma(low[c], scale[c], bias[c]), std::fma(high[c], scale[c], bias[c])}; }
+};
+
+/// The same of one sample alone, whatever its number.
+template <shape Shape, class T>
+struct sums_of_sample : stored_sums<Shape, T> {
+    sums_of_sample(const stored_sums<Shape, T>& sums, const T* of_sample) : stored_sums<Shape, T>(sums) {
+        this->data = of_sample;
+    }
+    template <class Arch>
+    floats<Arch> units(int, int p, int b) const {
+        return stored_sums<Shape, T>::template units<Arch>(0, p, b);
+    }
+    template <class Arch>
+    floats<Arch> load(int, int p, int b) const {
+        return stored_sums<Shape, T>::template load<Arch>(0, p, b);
+    }
 };
 
 /// Codes of quantizer Q, one grid for the tensor. `greatest` is the largest magnitude that a code stands for.
@@ -206,9 +236,14 @@ floats<Arch> units_of(const X& x, int n, int p, int b) {
 template <class X>
 struct affine {
     static constexpr shape dims = X::dims;
-    static constexpr bool nonnegative = false, learns = true;
+    static constexpr bool nonnegative = false, learns = true, is_deferred = fqt::is_deferred<X>;
     X x;
     const float *a, *b;
+
+    template <class F>
+    auto with_sums(const F& f) const {
+        return affine<decltype(fqt::with_sums(x, f))>{fqt::with_sums(x, f), a, b};
+    }
 
     template <class Arch>
     floats<Arch> load(int n, int p, int block) const {
@@ -233,8 +268,13 @@ struct mapped {
         if constexpr (requires { Rule::nonnegative; }) return bool{Rule::nonnegative};
         else return false;
     }();
-    static constexpr bool learns = X::learns;
+    static constexpr bool learns = X::learns, is_deferred = fqt::is_deferred<X>;
     X x;
+
+    template <class F>
+    auto with_sums(const F& f) const {
+        return mapped<Rule, decltype(fqt::with_sums(x, f))>{fqt::with_sums(x, f)};
+    }
 
     template <class Arch>
     floats<Arch> load(int n, int p, int b) const {
@@ -252,9 +292,16 @@ struct mapped {
 template <class A, class B>
 struct sum_of {
     static constexpr shape dims = A::dims;
-    static constexpr bool nonnegative = A::nonnegative && B::nonnegative, learns = A::learns || B::learns;
+    static constexpr bool nonnegative = A::nonnegative && B::nonnegative, learns = A::learns || B::learns,
+                          is_deferred = fqt::is_deferred<A> || fqt::is_deferred<B>;
     A a;
     B b;
+
+    template <class F>
+    auto with_sums(const F& f) const {
+        return sum_of<decltype(fqt::with_sums(a, f)), decltype(fqt::with_sums(b, f))>{fqt::with_sums(a, f),
+                                                                                      fqt::with_sums(b, f)};
+    }
 
     template <class Arch>
     floats<Arch> load(int n, int p, int block) const {

@@ -21,6 +21,7 @@ struct pointwise : spec {
 
     template <shape In, class Scheme, class Arch>
     struct layer : plain_layer {
+        static constexpr bool takes_deferred = true;
         path name_;
 
         void prepare(naming n) { name_ = n.name; }

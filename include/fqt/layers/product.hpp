@@ -99,6 +99,7 @@ class product_layer {
 public:
     template <class X>
     static constexpr bool adds_plus = !clips<X>;
+    static constexpr bool takes_deferred = !blocked_input;
 
     // ---- memory, names, parameters ----
 
@@ -221,18 +222,18 @@ public:
     template <class X>
     auto infer(const context& c, const X& x) {
         weights_.prepare_infer(c, number_, name_.c_str(), signs<X>);
-        input_.prepare_infer(x, name_);
+        const auto codes = input_.infer(c, x, stream_of(c, number_, purpose::activations), name_);
         set_scale(x, 1.0f);
-        const forward_memory memory(c.shared, c.samples);
-        parallel_for(c.samples, c.threads, [&](int n, int thread) {
-            input_.encode_sample(c, x, n, stream_of(c, number_, purpose::activations), memory.greatest);
-            multiply(c, x, n, thread, to_exact_sums<G.out(), exact_sums>{exact_sums_, n});
-        });
-        input_.finish(c, x, memory.greatest);
-        c.watcher.see(name_.view(), "input", c.samples, input_.view(x));
-        const auto out = stored_sums<G.out(), exact_sums>{exact_sums_, scale_, Bias ? bias_ : zeros_, low_, high_};
-        c.watcher.see(name_.view(), "sums", c.samples, out, integer_forward ? 1.0f : 0.0f);
-        return out;
+        c.watcher.see(name_.view(), "input", c.samples, codes);
+        const auto multiply_sample = [this, &c, codes](int n, int thread, exact_sums* to) {
+            multiply(c, codes, n, thread, to_exact_sums<G.out(), exact_sums>{to});
+        };
+        const stored_sums<G.out(), exact_sums> sums{exact_sums_, scale_, Bias ? bias_ : zeros_, low_, high_};
+        deferred_sums out{sums, exact_sums_, multiply_sample, c.threads <= c.samples};
+        if (blocked_input || c.watcher)
+            c.watcher.see(name_.view(), "sums", c.samples, out.finish(c), integer_forward ? 1.0f : 0.0f);
+        if constexpr (blocked_input) return sums;
+        else return out;
     }
 
 private:

@@ -19,13 +19,12 @@ struct to_units {
     }
 };
 
-/// Those in evaluation, as the kernel gives them.
+/// Those of a sample in evaluation, as the kernel gives them.
 template <shape Out, class T>
 struct to_exact_sums {
     T* sums;
-    int n;
 
-    FQT_INLINE void operator()(int p, int b, auto exact) const { exact.store(sums + offset_of(Out, n, p, b)); }
+    FQT_INLINE void operator()(int p, int b, auto exact) const { exact.store(sums + offset_of(Out, 0, p, b)); }
 };
 
 /// dX of sample n: the sums times scale, plus what is to be added.

@@ -178,6 +178,7 @@ struct residual_spec : spec {
         static constexpr bool clips = !is_stored<X> && stores_codes && decltype(codes_)::template changes_gradient<X>;
 
     public:
+        static constexpr bool takes_deferred = true;
         template <class X>
         static constexpr bool adds_plus = !clips<X> && fqt::adds_plus<decltype(body_), stored_type<X>>;
 
@@ -252,7 +253,7 @@ struct residual_spec : spec {
         auto infer(const context& c, const X& x) {
             if constexpr (!is_stored<X> && stores_codes)
                 codes_.infer(c, x, stream_of(c, number_, purpose::activations), name_);
-            else if constexpr (!is_stored<X>) store_values(c, x);
+            else if constexpr (!is_stored<X>) store_values(c, finished(c, x));
             const auto s = stored(x);
             if constexpr (!is_stored<X>) c.watcher.see(name_.view(), "input", c.samples, s);
             const auto body = body_.infer(c, s);

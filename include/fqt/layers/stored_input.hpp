@@ -10,6 +10,7 @@
 // their scales clip.
 
 #include <fqt/layers/block_rounding.hpp>
+#include <fqt/layers/deferred.hpp>
 #include <fqt/layers/layer.hpp>
 #include <fqt/layers/measuring.hpp>
 #include <fqt/layers/passes.hpp>
@@ -207,7 +208,8 @@ private:
     type<X> encode(const context& c, const X& x, const random_stream& stream) {
         if constexpr (!reuses<X>) {
             auto* of_sample = reinterpret_cast<float*>(c.shared);
-            parallel_for(c.samples, c.threads, [&](int n, int) { encode_sample(c, x, n, stream, of_sample); });
+            parallel_for(c.samples, c.threads,
+                         [&](int n, int thread) { encode_sample(c, ready(x, n, thread), n, stream, of_sample); });
             finish(c, x, of_sample);
         }
         return view(x);
@@ -288,6 +290,11 @@ public:
             if (!std::isfinite(range_[0])) passes::refuse_non_finite("the running range of the input", name.c_str());
             *grid_ = Quantizer::fit({-range_[0], range_[0]}, {});
         }
+    }
+    template <class X>
+    X infer(const context&, const X& x, const random_stream&, const path& name) {
+        prepare_infer(x, name);
+        return x;
     }
     /// Sample n along an axis, quantized and decoded, into padded_size(Shape) floats.
     template <block_axis Axis, class X>

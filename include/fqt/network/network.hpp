@@ -199,7 +199,7 @@ public:
         first_sample_ = first_sample;
         const plain<input> x{images.data()};
         const context c = context_for(samples);
-        write_logits(c, planned_.layers.infer(c, x));
+        write_logits(c, finished(c, planned_.layers.infer(c, x)));
         samples_ = samples;
         last_ = pass::evaluation;
         return logits();

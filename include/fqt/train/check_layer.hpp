@@ -132,7 +132,7 @@ public:
         context c = context_;
         c.samples = samples;
         std::ranges::fill(evaluated, 0.0f);
-        evaluate(layer_.infer(c, input{x.data()}), samples, evaluated);
+        evaluate(finished(c, layer_.infer(c, input{x.data()})), samples, evaluated);
     }
 
     template <shape Shape>
