@@ -13,6 +13,7 @@
 #include <fqt/kernels/input_gradient.hpp>
 #include <fqt/kernels/reference.hpp>
 #include <fqt/kernels/weight_gradient.hpp>
+#include <fqt/layers/product_output.hpp>
 
 #include "layers.hpp"
 #include "peak.hpp"
@@ -145,23 +146,21 @@ class layer_kernels {
     }
 
     // Each as in a layer: samples on threads, for weight gradients in groups.
-    template <class Product>
-    void multiply(const codes& from, const std::byte* packed, std::int32_t* to, std::size_t size, int blocks) const {
+    template <class Product, fqt::shape To>
+    void multiply(const codes& from, const std::byte* packed, std::int32_t* to) const {
         fqt::parallel_for(batch, threads_, [&](int n, int thread) {
             const std::byte* operands = scratch_of(thread);
             if constexpr (std::same_as<Product, forward>)
                 operands = forward::operands_of(unsigned_source{source_of(from, n)}, scratch_of(thread));
             else Product::stage(source_of(from, n), scratch_of(thread));
-            std::int32_t* out = to + static_cast<std::size_t>(n) * size;
-            const auto write = [=](int p, int b, auto sums)
-                                   FQT_INLINE_LAMBDA { sums.store(out + (p * blocks + b) * fqt::lanes); };
-            Product::run(operands, packed, write);
+            constexpr auto size = static_cast<std::size_t>(fqt::padded_size(To));
+            Product::run(operands, packed,
+                         fqt::to_exact_sums<To, std::int32_t>{to + static_cast<std::size_t>(n) * size});
         });
     }
     void run(int product) const {
-        if (product == 0) multiply<forward>(x_, packed_forward_.get(), sums_.get(), out_size, fqt::blocks(g.outputs));
-        else if (product == 1)
-            multiply<input_gradient>(h_, packed_backward_.get(), dx_.get(), in_size, fqt::blocks(g.in.channels));
+        if (product == 0) multiply<forward, g.out()>(x_, packed_forward_.get(), sums_.get());
+        else if (product == 1) multiply<input_gradient, g.in>(h_, packed_backward_.get(), dx_.get());
         else {
             fqt::parallel_for(groups, threads_, [&](int group, int thread) {
                 float* sums = dw_.get() + weight_gradient::sums * static_cast<std::size_t>(group);

@@ -38,6 +38,36 @@ bool same(const std::vector<std::int64_t>& expected, const collect<std::int64_t>
     return sums.complete() && sums.sums == expected;
 }
 
+/// An epilogue that leaves writing to the kernel where it multiplies on matrices, and counts what it writes itself.
+struct kept {
+    std::int32_t* sums;
+    int* written;
+    static constexpr std::ptrdiff_t pixel_sums = 8 * lanes, pixel_bytes = pixel_sums * 4;
+
+    std::int32_t* at(int p, int b) const { return sums + p * pixel_sums + b * lanes; }
+    std::byte* place(int p, int b) const { return reinterpret_cast<std::byte*>(at(p, b)); }
+    void operator()(int p, int b, auto exact) const {
+        exact.store(at(p, b));
+        ++*written;
+    }
+};
+/// Whether a product gives the same so, and writes nothing beside. Adds to `written` what the epilogue wrote.
+template <class Product>
+bool keeps(shape s, const std::byte* staged, const std::byte* packed, const std::vector<std::int64_t>& expected,
+           int& written) {
+    constexpr std::int32_t never = 0x7fffffff;
+    std::vector<std::int32_t> sums(static_cast<std::size_t>(s.pixels() * kept::pixel_sums), never);
+    Product::run(staged, packed, kept{sums.data(), &written});
+    const auto right = [&](int p, int c) -> std::int64_t {
+        if (c >= padded(s.channels)) return never;
+        return c < s.channels ? expected[static_cast<std::size_t>(p * s.channels + c)] : 0;
+    };
+    for (int p = 0; p < s.pixels(); ++p)
+        for (int c = 0; c < kept::pixel_sums; ++c)
+            if (sums[static_cast<std::size_t>(p * kept::pixel_sums + c)] != right(p, c)) return false;
+    return true;
+}
+
 template <expectation E, class Arch>
 void check(const code_case& c) {
     constexpr geometry g = E.g;
@@ -67,6 +97,9 @@ void check(const code_case& c) {
         forward::stage(from_x, staged);
         forward::run(staged, packed, std::ref(sums_y));
         CHECK(same(y, sums_y));
+        int written = 0;
+        CHECK(keeps<forward>(g.out(), staged, packed, y, written));
+        CHECK((written == 0) == E.forward);
     }
     {
         buffer packed(input_gradient::packed_bytes), staged(input_gradient::staged_bytes);

@@ -20,6 +20,7 @@
 #include <fqt/kernels/unroll.hpp>
 
 #include <algorithm>
+#include <concepts>
 #include <type_traits>
 
 namespace fqt::kernels {
@@ -28,6 +29,14 @@ namespace fqt::kernels {
 template <class Epilogue>
 inline constexpr bool is_long = requires {
     requires Epilogue::is_long;
+};
+
+/// Whether an epilogue keeps int32 sums as they are, so that a kernel may write those of 16 outputs and a pixel itself:
+/// at place(pixel, block), pixel_bytes from those of the next pixel.
+template <class Epilogue>
+concept keeps_sums = requires(const Epilogue& e) {
+    { e.place(0, 0) } -> std::same_as<std::byte*>;
+    Epilogue::pixel_bytes;
 };
 
 template <correlation C, class Kind, class Arch, std::int64_t Longest = longest_sum>

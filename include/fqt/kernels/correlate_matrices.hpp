@@ -137,6 +137,17 @@ private:
             });
             if (++part == row_parts) part = 0, ++t;
         }
+        if constexpr (keeps_sums<Epilogue> && C.target_step == 1) {
+            if (span + 1 == spans) {
+                unroll<Count * Blocks>([&](auto i) FQT_INLINE_LAMBDA {
+                    const int at = matrix + i / Blocks;
+                    m.template store<i>(
+                        shared_epilogue.place(C.target(at / matrices_in_row, first_site(at)), block + i % Blocks),
+                        Epilogue::pixel_bytes);
+                });
+                return;
+            }
+        }
         unroll<Count * Blocks>([&](auto i) FQT_INLINE_LAMBDA { m.template store<i>(sums[i]); });
         if (span + 1 < spans) return;
         const Epilogue epilogue = shared_epilogue; // what it captures by value stays in registers

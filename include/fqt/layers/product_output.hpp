@@ -24,6 +24,11 @@ template <shape Out, class T>
 struct to_exact_sums {
     T* sums;
 
+    static constexpr std::ptrdiff_t pixel_bytes = padded(Out.channels) * std::ptrdiff_t{sizeof(T)};
+    FQT_INLINE std::byte* place(int p, int b) const {
+        return reinterpret_cast<std::byte*>(sums + offset_of(Out, 0, p, b));
+    }
+
     FQT_INLINE void operator()(int p, int b, auto exact) const { exact.store(sums + offset_of(Out, 0, p, b)); }
 };
 

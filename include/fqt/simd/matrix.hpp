@@ -69,10 +69,10 @@ public:
                         static_cast<std::uint32_t>(std::int32_t{static_cast<A>(operands[I - 4][m][k])}
                                                    * static_cast<B>(operands[J - 4][k / 4][n * 4 + k % 4]));
     }
-    /// Writes the sums side by side, [Rows][16] int32.
+    /// Writes the sums, rows of 16 int32 that begin `stride` bytes apart: side by side unless said otherwise.
     template <int I>
-    void store(std::byte* to) const {
-        std::memcpy(to, sums[I], sizeof sums[I]);
+    void store(std::byte* to, std::ptrdiff_t stride = matrix_row_bytes) const {
+        for (int row = 0; row < Rows; ++row) std::memcpy(to + row * stride, sums[I][row], matrix_row_bytes);
     }
 
 private:

@@ -65,11 +65,8 @@ public:
         else asm volatile("tdpbusd %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(Sums), "i"(I), "i"(J));
     }
     template <int I>
-    FQT_INLINE void store(std::byte* to) const {
-        asm volatile("tilestored %%tmm%c2, (%0,%1,1)"
-                     :
-                     : "r"(to), "r"(std::ptrdiff_t{matrix_row_bytes}), "i"(I)
-                     : "memory");
+    FQT_INLINE void store(std::byte* to, std::ptrdiff_t stride = matrix_row_bytes) const {
+        asm volatile("tilestored %%tmm%c2, (%0,%1,1)" : : "r"(to), "r"(stride), "i"(I) : "memory");
     }
 };
 
