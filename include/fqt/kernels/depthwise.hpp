@@ -24,7 +24,9 @@ private:
     using accumulator = typename Kind::template sums<Arch>;
 
     static constexpr int tap_groups = (C.taps_x + Kind::group - 1) / Kind::group;
-    static constexpr even_tiles tiles = split_evenly(C.sites_y, simd::tile_registers<typename Arch::registers>::sums);
+    // Sites of a column write a row of sums apart, so that those of more than 8 would often share a set of the cache.
+    static constexpr even_tiles tiles =
+        split_evenly(C.sites_y, std::min(simd::tile_registers<typename Arch::registers>::sums, 8));
     static constexpr std::ptrdiff_t pixel_bytes = lanes * static_cast<int>(sizeof(typename Kind::operand));
     static constexpr int lane_bytes = Kind::group * static_cast<int>(sizeof(weight));
     static constexpr std::ptrdiff_t start_bytes = is_integer<Kind> ? blocks(C.outputs) * vector_bytes : 0,
