@@ -105,10 +105,10 @@ struct sums_of_sample : stored_sums<Shape, T> {
 };
 
 /// Codes of quantizer Q, one grid for the tensor. `greatest` is the largest magnitude that a code stands for.
-template <shape Shape, class Q, bool Signed>
+template <shape Shape, class Q, bool Signed, bool Learns = true>
 struct codes {
     static constexpr shape dims = Shape;
-    static constexpr bool nonnegative = !Signed, learns = true;
+    static constexpr bool nonnegative = !Signed, learns = Learns;
     static constexpr bool is_signed = Signed;
     using quantizer = Q;
     using traits = quantizer_traits<Q>;
@@ -157,20 +157,20 @@ private:
 /// Whether a lazy tensor of a forward pass is stored in a form that others can share.
 template <class X>
 inline constexpr bool is_stored = false;
-template <shape Shape, class Q, bool Signed>
-inline constexpr bool is_stored<codes<Shape, Q, Signed>> = true;
+template <shape Shape, class Q, bool Signed, bool Learns>
+inline constexpr bool is_stored<codes<Shape, Q, Signed, Learns>> = true;
 
 /// Whether X holds codes of quantizer Q.
 template <class X, class Q>
 inline constexpr bool is_coded_by = false;
-template <shape Shape, class Q, bool Signed>
-inline constexpr bool is_coded_by<codes<Shape, Q, Signed>, Q> = true;
+template <shape Shape, class Q, bool Signed, bool Learns>
+inline constexpr bool is_coded_by<codes<Shape, Q, Signed, Learns>, Q> = true;
 
 /// Plain values of type T, with the range that was measured when they were stored.
-template <shape Shape, class T, bool Nonnegative = false>
+template <shape Shape, class T, bool Nonnegative = false, bool Learns = true>
 struct stored_values {
     static constexpr shape dims = Shape;
-    static constexpr bool nonnegative = Nonnegative, learns = true;
+    static constexpr bool nonnegative = Nonnegative, learns = Learns;
     const T* data;
     const interval* measured;
 
@@ -181,8 +181,8 @@ struct stored_values {
     interval range(int) const { return *measured; }
 };
 
-template <shape Shape, class T, bool Nonnegative>
-inline constexpr bool is_stored<stored_values<Shape, T, Nonnegative>> = true;
+template <shape Shape, class T, bool Nonnegative, bool Learns>
+inline constexpr bool is_stored<stored_values<Shape, T, Nonnegative, Learns>> = true;
 
 /// A gradient between layers.
 template <shape Shape, class T>
@@ -433,10 +433,11 @@ struct sum_of_gradients {
     }
 };
 
-/// g + p, or g alone where p is nothing.
+/// g + p, or one alone where the other is nothing.
 template <class G, class P>
 auto add(G g, P p) {
     if constexpr (std::same_as<P, nothing>) return g;
+    else if constexpr (std::same_as<G, nothing>) return p;
     else return sum_of_gradients<G, P>{g, p};
 }
 

@@ -59,13 +59,13 @@ class max_pool_layer : public keeps_input<G.in, Scheme, Arch> {
 
     template <class Codes>
     struct same_grid;
-    template <shape S, class Q, bool Signed>
-    struct same_grid<codes<S, Q, Signed>> {
-        using type = codes<out, Q, Signed>;
+    template <shape S, class Q, bool Signed, bool Learns>
+    struct same_grid<codes<S, Q, Signed, Learns>> {
+        using type = codes<out, Q, Signed, Learns>;
     };
-    template <shape S, class T, bool Nonnegative>
-    struct same_grid<stored_values<S, T, Nonnegative>> {
-        using type = stored_values<out, T, Nonnegative>;
+    template <shape S, class T, bool Nonnegative, bool Learns>
+    struct same_grid<stored_values<S, T, Nonnegative, Learns>> {
+        using type = stored_values<out, T, Nonnegative, Learns>;
     };
 
     template <class Stored>

@@ -166,14 +166,14 @@ struct residual_spec : spec {
         constexpr auto stored(const X& x) const {
             if constexpr (is_stored<X>) return x;
             else if constexpr (stores_codes) return codes_.view(x);
-            else return stored_values<In, residual_type, X::nonnegative>{values_, measured_};
+            else return stored_values<In, residual_type, X::nonnegative, X::learns>{values_, measured_};
         }
 
         template <class X>
         using stored_type =
             std::conditional_t<is_stored<X>, X,
                                std::conditional_t<stores_codes, typename decltype(codes_)::template type<X>,
-                                                  stored_values<In, residual_type, X::nonnegative>>>;
+                                                  stored_values<In, residual_type, X::nonnegative, X::learns>>>;
         template <class X>
         static constexpr bool clips = !is_stored<X> && stores_codes && decltype(codes_)::template changes_gradient<X>;
 

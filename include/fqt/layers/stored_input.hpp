@@ -60,7 +60,7 @@ class stored_input {
 
 public:
     template <class X>
-    using type = codes<Shape, Quantizer, !X::nonnegative>;
+    using type = codes<Shape, Quantizer, !X::nonnegative, X::learns>;
 
     template <class X>
     constexpr void plan(planner& p) {
