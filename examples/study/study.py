@@ -11,7 +11,8 @@ Stages, each of which needs the results of those before it:
   forms     form and weight of a rectifier of gains, on held-out training images, for the two rows with a grid a tensor
   weights   weight of the chosen form for every row, and rate with bounded branches, on held-out training images
   test      tier 1: every row with and without the rectifier, three seeds, on the test set, which nothing above has seen
-  parts     tier 2: other formats and ablations, one seed, on the test set; a form's weight over decades, held out
+  parts     tier 2: other formats, one seed or three, and ablations, on the test set; a form's weight over decades, held
+            out
   more      tier 3: 30 and 200 epochs, deeper and wider networks, CIFAR-100, one seed, on the test set; not among the
             stages by default
 Every row of tier 1 is tuned by the same rule: three rates, and further ones by factors of two for as long as the best
@@ -44,6 +45,7 @@ PARTS = {"sample3": "w8a8g4", "tensor3": "tensor4", "luq3": "luq4", "channel4": 
          "split3": "w8a8g4", "split2": "w8a8g2", "averaged3": "w8a8g4", "averaged2": "w8a8g2", "clipped3": "w8a8g4",
          "clipped2": "w8a8g2", "blocks2-8": "blocks2", "blocks2-independent": "blocks2", "dorefa4": "w8a8g4",
          "bhq4": "w8a8g4", "ui8": "tensor8", "daint8": "tensor8", "niti": "tensor8", "sbm": "tensor8"}
+COMPARED = ["split4", "bhq4", "sample3"]  # those that a goal rests on, or is measured by: further seeds
 LONG_RUNS = [("resnet20", 30), ("resnet20", 200), ("resnet56", 30), ("mobilenet-v2", 30), ("resnet20-100", 30)]
 OTHER_NETWORKS = {"sbm": "resnet20-range"}
 OTHER_OPTIMIZERS = {"ui8": "deviating", "niti": "niti"}
@@ -201,6 +203,9 @@ def runs_of(stage, results):
                 learnt = results.accuracy(run)
                 if learnt is not None and learnt < chance(NETWORK) + 0.05 and optimizer not in OWN_RATES:
                     yield {**run, "rate": rate / 4}
+        for seed, scheme in itertools.product(SEEDS[1:], COMPARED):
+            if (rate := best_rate(results, PARTS[scheme])) is not None:
+                yield run_of("parts", scheme, rate=rate, seed=seed)
         for scheme in FORM_ROWS:
             if (rate := best_rate(results, scheme)) is not None:
                 yield run_of("ablation", scheme, rate=rate, last_gamma=0.0)

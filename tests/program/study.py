@@ -96,9 +96,13 @@ with tempfile.TemporaryDirectory() as folder:
     assert {run["rectifier"] for run in decades} == {"gain_crest"} and len(decades) == len(study.DECADES)
     assert all(run["split"] == "held out" for run in decades)
     assert all(run["split"] == "test" for run in first + rest if run not in tuned + decades)
-    rates = {scheme: [run["rate"] for run in first + rest if (run["label"], run["scheme"]) == ("parts", scheme)]
+    parts = [run for run in first + rest if run["label"] == "parts"]
+    rates = {scheme: [run["rate"] for run in parts if (run["scheme"], run["seed"]) == (scheme, 1)]
              for scheme in study.PARTS}
     assert rates.pop(LEARNS_SLOWLY) == [0.2, 0.05] and all(len(of_row) == 1 for of_row in rates.values())
+    for scheme in study.PARTS:
+        seeds = {run["seed"] for run in parts if run["scheme"] == scheme}
+        assert seeds == set(study.SEEDS if scheme in study.COMPARED else [1]), scheme
     run_stages(file, ["more"])
 
     # The command of a run says what the run is, and leaves out what its optimizer does not take.
