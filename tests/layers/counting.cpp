@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What a training step multiplies, counted where it is multiplied: in the primitive under every product. The library
-// has no say in it: networks are built for an instruction set of this file, whose multiply_add counts, then multiplies.
+// What a training step and a prediction multiply, counted where it is multiplied: in the primitive under every product.
+// The library has no say in it: networks are built for an instruction set of this file, whose multiply_add counts, then
+// multiplies.
 #include <fqt/layers/gate.hpp>
 #include <fqt/network/network.hpp>
 #include <fqt/train/optimizer.hpp>
@@ -100,6 +101,7 @@ constexpr auto with_depthwise =
     input<16, 8, 8> | conv_bn<16, 2> | relu | conv<16, fqt::window{.kernel = 3, .groups = 16}> | global_avg_pool;
 constexpr auto pool_first = input<16, 16, 16> | max_pool<> | conv_bn<16, 2> | relu | conv<16, point> | global_avg_pool;
 constexpr auto residual_first = input<16, 8, 8> | residual(conv<16, point>, conv<16, point>) | global_avg_pool;
+constexpr auto gate_first = input<16, 8, 8> | squeeze_excite<16, 16> | global_avg_pool;
 constexpr auto with_dense = input<16, 4, 4> | conv<16> | relu | dense<16>;
 
 // Multiply-adds by hand, those with rows of border left out: of 3 * 8 rows that the windows at 8 rows meet two are
@@ -161,7 +163,7 @@ TEST_CASE("a prediction multiplies as much as a forward pass, whoever reads a pr
     }
 }
 
-TEST_CASE("so it is in plain C++") {
+TEST_CASE("a step multiplies integers alone in plain C++, too") {
     const counts expected{(small_first + small_first_dw + 3 * of_points) * 2, 0};
     CHECK(of_step<small, fqt::w8a8g4, counting<fqt::arch::generic>>(2) == expected);
 }
@@ -169,6 +171,8 @@ TEST_CASE("so it is in plain C++") {
 TEST_CASE("no product of codes of the images has an input gradient: behind a pool, in a residual") {
     CHECK(of_step<pool_first, fqt::w8a8g4, counting<vectors>>(3) == of_step<small, fqt::w8a8g4, counting<vectors>>(3));
     CHECK(of_step<residual_first, fqt::w8a8g4, counting<vectors>>(1) == counts{4 * 64 * 16 * 16, 0});
+    // A gate's first product has no dX, its second one has; both weight gradients multiply zeros, as dense layers' do.
+    CHECK(of_step<gate_first, fqt::w8a8g4, counting<vectors>>(1) == counts{(1 + 4 + 1 + 1 + 4) * 16 * 16, 0});
 }
 
 TEST_CASE("a step in fp32 multiplies floats alone, as many but for rows of border in the first weight gradient") {

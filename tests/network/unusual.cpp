@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Networks off the beaten track; each must train.
+#include <fqt/layers/gate.hpp>
+#include <fqt/quant/learned_range.hpp>
+
 #include "support/check_trains.hpp"
 
 using namespace fqt::layers;
@@ -18,7 +21,19 @@ constexpr auto relu_first = input<2, 6, 6> | relu | dense<4>;
 constexpr auto block_first = input<2, 6, 6> | residual(conv<5, fqt::window{1, 2, 0}>, pad_shortcut<5, 2>) | dense<4>;
 constexpr auto normalized_shortcut = input<2, 6, 6> | conv<5> | batch_norm<> | relu
     | residual(conv<5> | batch_norm<>, batch_norm<>) | relu | global_avg_pool | dense<4>;
+constexpr auto pooled_statistics = input<2, 6, 6> | max_pool<> | batch_norm<> | dense<4>;
+constexpr auto gate_first = input<2, 6, 6> | gate(global_avg_pool | hard_sigmoid) | batch_norm<> | dense<4>;
+constexpr auto gate_with_weights_first = input<2, 6, 6> | squeeze_excite<2, 4> | dense<4>;
 constexpr auto block_of_statistics_first = input<2, 6, 6> | residual(batch_norm<> | relu) | dense<4>;
+
+// Images have ranges, too, but none that is learnt.
+using learnt = fqt::symmetric<8, fqt::nearest, fqt::per_tensor, fqt::learned_step>;
+constexpr fqt::scheme learnt_ranges{
+    .weight = learnt{},
+    .activation = learnt{},
+    .input_gradient = fqt::symmetric<8>{},
+    .edges = fqt::uniform_edges{},
+};
 
 } // namespace
 
@@ -31,6 +46,12 @@ TEST_CASE("a network that begins with relu trains") { check_trains<relu_first>()
 TEST_CASE("a network that begins with a residual trains") { check_trains<block_first>(); }
 TEST_CASE("a network that begins with a residual without a product trains") {
     check_trains<block_of_statistics_first>();
+}
+TEST_CASE("a network that begins with a gate trains") { check_trains<gate_with_weights_first>(); }
+TEST_CASE("what reads the images before anything is learnt trains with learnt ranges") {
+    check_trains<pooled_statistics, learnt_ranges>();
+    check_trains<gate_first, learnt_ranges>();
+    check_trains<block_first, learnt_ranges>();
 }
 
 TEST_CASE("a residual whose shortcut is a batch normalization trains") { check_trains<normalized_shortcut>(); }

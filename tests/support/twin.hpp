@@ -164,18 +164,19 @@ struct pool final : coding_layer {
             return greatest ? most : r.mul(sum, share);
         });
         if (!greatest) return {y, x.nonnegative, x.learns};
-        if (!x.codes) return {y, false, true, true, x.range};
+        if (!x.codes) return {y, false, x.learns, true, x.range};
         coded result = *x.codes;
         result.owner = name + ".out";
         r.see(result.owner, "codes", y);
         result.code = y;
         result.value =
             make(r.samples, out, [&](int n, int c, int p) { return r.mul(y(n, c, p), result.of(n, c).step); });
-        value v = value_of(result);
+        value v = value_of(result, x.learns);
         v.range.assign(at(out.channels), x.range[0]); // its input's
         return v;
     }
     gradient backward(run& r, gradient h, const gradient* plus) override {
+        if (!x.learns) return {.wanted = false};
         gradient dx{make(r.samples, in, [](int, int, int) { return 0.0; }), greatest};
         h.v.each([&](int n, int c, int p) {
             int best = -1; // the first of the greatest
@@ -205,7 +206,7 @@ struct pad_shortcut final : layer {
     value forward(run& r, const value& x) override {
         if (in == out) return x;
         value y{make(r.samples, out, [&](int n, int c, int p) { return c < in.channels ? x.v(n, c, source(p)) : 0; }),
-                x.nonnegative, true, false, x.range};
+                x.nonnegative, x.learns, false, x.range};
         if (!y.range.empty()) y.range.resize(at(out.channels));
         return y;
     }
@@ -277,14 +278,14 @@ struct residual final : coding_layer {
             const auto kept = [&](int n, int c, int p) { return rounded(from.v(n, c, p), formats.residual); };
             x = {make(r.samples, in, kept),
                  false,
-                 true,
+                 from.learns,
                  true,
                  {at(in.channels), {std::min(*low, 0.0), std::max(*high, 0.0)}}};
         }
         if (!from.in_memory) show(r, x.codes ? x.codes->code : x.v);
         const value a = body->forward(r, x), b = shortcut->forward(r, x);
         value y{make(r.samples, out, [&](int n, int c, int p) { return r.add(a.v(n, c, p), b.v(n, c, p)); }),
-                a.nonnegative && b.nonnegative};
+                a.nonnegative && b.nonnegative, a.learns || b.learns};
         for (std::size_t c = 0; c < std::min(a.range.size(), b.range.size()); ++c)
             y.range.push_back({r.add(a.range[c].first, b.range[c].first), r.add(a.range[c].second, b.range[c].second)});
         return y;
@@ -294,7 +295,7 @@ struct residual final : coding_layer {
             for (double& v : g.v.v) v = rounded(v, formats.gradient);
         g.cheap = true;
         const gradient by_shortcut = shortcut->backward(r, g, plus);
-        return body->backward(r, g, &by_shortcut);
+        return body->backward(r, g, by_shortcut.wanted ? &by_shortcut : nullptr);
     }
 };
 

@@ -58,13 +58,15 @@ struct coding_layer : layer {
         if (r.training) range = {r.follow(range[0], low, seen), r.follow(range[1], high, seen), 1};
         else low = range[0], high = range[1];
         return value_of(
-            r.encode(x.v, input_rule, !x.nonnegative, number, for_activations, name, "codes", std::max(-low, high)));
+            r.encode(x.v, input_rule, !x.nonnegative, number, for_activations, name, "codes", std::max(-low, high)),
+            x.learns);
     }
-    static value value_of(coded codes) {
+    static value value_of(coded codes, bool learns) {
         const auto c = std::make_shared<const coded>(std::move(codes));
         double most = 0;
         for (const double v : c->value.v) most = std::max(most, std::abs(v));
-        return {c->value, !c->is_signed, true, true, {at(c->value.dims.channels), {c->is_signed ? -most : 0, most}}, c};
+        return {c->value, !c->is_signed, learns, true, {at(c->value.dims.channels), {c->is_signed ? -most : 0, most}},
+                c};
     }
     void show(run& r, tensor t) const { r.see(name, "input", t); }
 };

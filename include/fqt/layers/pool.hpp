@@ -125,7 +125,7 @@ public:
         p.saved(output_, static_cast<std::int64_t>(bytes<decltype(this->stored(x))>()));
         if (!detail::windows_tile(G)) p.scratch(sizeof(float) * static_cast<std::size_t>(padded_size(in)));
         const int both = p.moment(); // the output's gradient is read while dx is written
-        p.gradient(dx_, padded_size(in), both);
+        if (X::learns) p.gradient(dx_, padded_size(in), both);
         p.reads_gradient(both);
         return view(x);
     }
@@ -145,6 +145,22 @@ public:
     /// The gradient goes to the first of the greatest codes, row by row.
     template <class X, class H, class Plus>
     auto backward(const context& c, const X& x, const H& g, const Plus& plus) {
+        if constexpr (X::learns) return to_greatest(c, x, g, plus);
+        else return nothing{};
+    }
+    template <class F, class X>
+    auto describe(F&& f, const X& x) {
+        constexpr std::size_t of_input = max_pool_layer::template input_bytes<X>();
+        description d{this->name_, "max_pool", in, out, {}, 0, 0, of_input + bytes<decltype(this->stored(x))>()};
+        std::snprintf(d.formats, sizeof d.formats,
+                      of_input > 0 ? "input and output codes of one grid" : "codes of its input's grid");
+        f(d);
+        return view(x);
+    }
+
+private:
+    template <class X, class H, class Plus>
+    auto to_greatest(const context& c, const X& x, const H& g, const Plus& plus) {
         constexpr bool stops = max_pool_layer::template clips<X>;
         auto* dx = dx_;
         const auto s = this->stored(x);
@@ -187,15 +203,6 @@ public:
         const stored_gradient<in, gradient_type> result{dx};
         if constexpr (stops) return add(this->through_input(c, x, result), plus);
         else return result;
-    }
-    template <class F, class X>
-    auto describe(F&& f, const X& x) {
-        constexpr std::size_t of_input = max_pool_layer::template input_bytes<X>();
-        description d{this->name_, "max_pool", in, out, {}, 0, 0, of_input + bytes<decltype(this->stored(x))>()};
-        std::snprintf(d.formats, sizeof d.formats,
-                      of_input > 0 ? "input and output codes of one grid" : "codes of its input's grid");
-        f(d);
-        return view(x);
     }
 };
 

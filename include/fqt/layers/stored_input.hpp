@@ -104,7 +104,8 @@ public:
     }
 
     // ---- forward ----
-    // A product encodes each sample just before it multiplies it; others encode all samples at once.
+    // In training a product encodes each sample just before it multiplies it; otherwise all samples are encoded at
+    // once.
 
     /// Chooses the grid by x's range in this batch, and lets the running range follow.
     template <class X>
@@ -159,7 +160,9 @@ public:
     /// From the gradient by the stored codes' values to that by x.
     template <class X, class G>
     auto backward(const context& c, const X& x, const G& g) {
-        if constexpr (!clips<X> || std::same_as<G, nothing>) {
+        if constexpr (!X::learns) {
+            return nothing{};
+        } else if constexpr (!clips<X> || std::same_as<G, nothing>) {
             return g;
         } else {
             if constexpr (rule::learned) sum_slope(c, x, g);
