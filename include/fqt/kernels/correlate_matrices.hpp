@@ -87,7 +87,8 @@ public:
             store(packed + (first * lanes + i) * 4, is_signed ? -Kind::bias * sums[i] : 0);
     }
 
-    /// Calls epilogue(target pixel, block, sums) once for every site and block of 16 outputs.
+    /// Calls epilogue(target pixel, block, sums) once for every site and block of 16 outputs, or writes to where it
+    /// keeps them.
     template <class Epilogue>
     static void run(const std::byte* staged, const std::byte* packed, const Epilogue& epilogue) {
         registers m;
@@ -137,7 +138,8 @@ private:
             });
             if (++part == row_parts) part = 0, ++t;
         }
-        if constexpr (keeps_sums<Epilogue> && C.target_step == 1) {
+        if constexpr (keeps_sums<Epilogue>) {
+            static_assert(C.target_step == 1);
             if (span + 1 == spans) {
                 unroll<Count * Blocks>([&](auto i) FQT_INLINE_LAMBDA {
                     const int at = matrix + i / Blocks;

@@ -54,6 +54,7 @@ public:
     }
 
     /// Calls epilogue(pixel, block, sums_type) once for every output pixel and block of 16 outputs; padded lanes are 0.
+    /// A kernel may write int32 sums itself, if the epilogue says where it keeps them (keeps_sums).
     template <class Epilogue>
     static void run(const std::byte* staged, const std::byte* packed, const Epilogue& epilogue) {
         product::run(staged, packed, epilogue);

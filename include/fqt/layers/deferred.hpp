@@ -5,7 +5,8 @@
 // stays in its cache. Of a lazy tensor with deferred sums among its leaves
 //   ready(x, n, thread)  is the same tensor with the sums of sample n, which may be loaded; its others may not
 //   finished(c, x)       is the same tensor with all sums
-// and a layer's infer() is given such a tensor only if it says so: static constexpr bool takes_deferred = true.
+// A layer's infer() is given such a tensor only if it says so, static constexpr bool takes_deferred = true, and may
+// give one: who calls it loads from ready() or finished().
 
 #include <fqt/layers/context.hpp>
 #include <fqt/layers/lazy.hpp>
@@ -26,8 +27,8 @@ struct deferred_sums {
     stored_sums<Shape, T> sums; // as they will be
     T* room;                    // for those of all samples
     Multiply multiply;
-    bool one_a_thread; // whether a sample's sums go to the thread's place, or else, where threads are more, to its own
-    bool done = false; // whether all are computed already
+    bool by_thread;    // a sample's sums lie in its thread's place; or else, where threads are more, in its own
+    bool done = false; // all are computed already, in their own
 
     template <class F>
     auto with_sums(const F& f) const {
@@ -49,18 +50,21 @@ struct deferred_sums {
     float unit_bias(int c) const { return sums.unit_bias(c); }
 
     sums_of_sample<Shape, T> of_sample(int n, int thread) const {
-        T* const to = room + offset_of(Shape, done || !one_a_thread ? n : thread, 0, 0);
+        T* const to = room + offset_of(Shape, done || !by_thread ? n : thread, 0, 0);
         if (!done) multiply(n, thread, to);
         return {sums, to};
     }
     /// Computes those of all samples.
-    stored_sums<Shape, T> finish(const context& c) {
+    void finish(const context& c) {
+        if (!done)
+            parallel_for(c.samples, c.threads,
+                         [&](int n, int thread) { multiply(n, thread, room + offset_of(Shape, n, 0, 0)); });
         done = true;
-        parallel_for(c.samples, c.threads,
-                     [&](int n, int thread) { multiply(n, thread, room + offset_of(Shape, n, 0, 0)); });
+    }
+    stored_sums<Shape, T> of_all(const context& c) const {
+        deferred_sums(*this).finish(c);
         return sums;
     }
-    stored_sums<Shape, T> of_all(const context& c) const { return done ? sums : deferred_sums(*this).finish(c); }
 };
 
 /// x with the sums of sample n.

@@ -8,7 +8,7 @@
 //   prepare(naming)                learns its name and number
 //   forward(context, x)            trains: computes what is to be stored, returns the lazy output
 //   view(x)                        that lazy output again, computing nothing
-//   infer(context, x)              evaluates with frozen ranges and statistics
+//   infer(context, x)              evaluates with frozen ranges and statistics; the output may be deferred
 //   backward(context, x, g, plus)  from the lazy gradient g of its output to that of its input, plus `plus`
 //   takes_deferred                 optional: whether infer() may be given sums yet to be computed (deferred.hpp)
 //   adds_plus<X>                   optional: whether backward() has read `plus` when it returns, and not its result

@@ -230,8 +230,8 @@ public:
         };
         const stored_sums<G.out(), exact_sums> sums{exact_sums_, scale_, Bias ? bias_ : zeros_, low_, high_};
         deferred_sums out{sums, exact_sums_, multiply_sample, c.threads <= c.samples};
-        if (blocked_input || c.watcher)
-            c.watcher.see(name_.view(), "sums", c.samples, out.finish(c), integer_forward ? 1.0f : 0.0f);
+        if (blocked_input || c.watcher) out.finish(c);
+        c.watcher.see(name_.view(), "sums", c.samples, sums, integer_forward ? 1.0f : 0.0f);
         if constexpr (blocked_input) return sums;
         else return out;
     }

@@ -19,13 +19,13 @@ struct to_units {
     }
 };
 
-/// Those of a sample in evaluation, as the kernel gives them.
+/// Those of a sample in evaluation, as the kernel gives them: T is int32 or float.
 template <shape Out, class T>
 struct to_exact_sums {
     T* sums;
 
     static constexpr std::ptrdiff_t pixel_bytes = padded(Out.channels) * std::ptrdiff_t{sizeof(T)};
-    FQT_INLINE std::byte* place(int p, int b) const {
+    FQT_INLINE std::byte* place(int p, int b) const requires std::same_as<T, std::int32_t> {
         return reinterpret_cast<std::byte*>(sums + offset_of(Out, 0, p, b));
     }
 
