@@ -4,6 +4,11 @@
 #include <doctest/doctest.h>
 
 #include "../support/twin_network.hpp"
+#include <cmath>
+#include <limits>
+#include <type_traits>
+#include <utility>
+#include <vector>
 
 using namespace fqt::layers;
 using fqt::geometry, fqt::nearest, fqt::stochastic, fqt::symmetric, fqt::window;
@@ -155,6 +160,49 @@ TEST_CASE("the integer products of a training step with one code of h for both a
     check_products<one_code>(true);
 }
 TEST_CASE("the integer products of a training step with two codes of h are exact") { check_products<two_codes>(false); }
+
+namespace {
+
+/// symmetric<Bits> by its definition: its codes are rounded before they are clamped and stored.
+template <int Bits>
+struct rounded_first : symmetric<Bits> {};
+
+template <int Bits, bool Signed>
+void check_rounding_when_stored() {
+    constexpr fqt::shape s{16, 5, 8};
+    constexpr float most = fqt::limits_of(Bits, Signed).high, step = 0.37f,
+                    never = std::numeric_limits<float>::quiet_NaN();
+    // On and beside grid points, half way, at and beyond the ends.
+    std::vector<float> numbers = twin::random_floats(s.size(), Signed ? -1 : 0, 1, Bits);
+    for (std::size_t i = 0; i < numbers.size(); ++i) {
+        const float k = std::nearbyint(numbers[i] * most) * step;
+        numbers[i] = i % 5 == 0 ? k : i % 5 == 1 ? k + step / 2 : i % 5 == 2 ? k * 1.3f : numbers[i] * most * step;
+    }
+    std::size_t place = 0;
+    for (const float odd : {most * step, (most + 0.5f) * step, 1e30f, -1e30f, -0.0f, INFINITY, -INFINITY, never})
+        numbers[place += 37] = odd;
+    const fqt::grid grid = fqt::grid_of(step);
+    const auto stored = [&]<class Q>(std::type_identity<Q>) {
+        using codes = fqt::codes<s, Q, Signed>;
+        std::vector<std::byte> bytes(codes::sample_bytes);
+        const float greatest = fqt::passes::encode_sample<fqt::arch::best, codes>({}, fqt::plain<s>{numbers.data()},
+                                                                                  grid, {}, bytes.data(), 0);
+        return std::pair{bytes, greatest};
+    };
+    CHECK(stored(std::type_identity<symmetric<Bits>>{}) == stored(std::type_identity<rounded_first<Bits>>{}));
+}
+
+} // namespace
+
+TEST_CASE("codes that are rounded as they are stored are those that are rounded first") {
+    static_assert(!fqt::rounds_when_stored<rounded_first<8>>);
+    check_rounding_when_stored<8, false>();
+    check_rounding_when_stored<8, true>();
+    check_rounding_when_stored<4, false>();
+    check_rounding_when_stored<3, true>();
+    check_rounding_when_stored<2, false>();
+    check_rounding_when_stored<12, true>();
+}
 
 TEST_CASE("a part of a batch draws the random numbers of its place in the whole") {
     constexpr fqt::shape s{5, 3, 7};

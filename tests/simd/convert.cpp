@@ -5,6 +5,8 @@
 
 #include "../support/archs.hpp"
 #include "../support/floats.hpp"
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 
 using namespace fqt;
@@ -140,6 +142,25 @@ TEST_CASE_TEMPLATE("codes come back from memory, as numbers and as bytes", A, FQ
                     wrong += simd::u8x16<A>::load(stored).lane(i) != bytes.lane(i);
                 }
             }
+        }
+        CHECK_MESSAGE(wrong == 0, Bits, " bits, signed ", Signed);
+    });
+}
+
+TEST_CASE_TEMPLATE("storing codes rounds to the nearest, ties to even", A, FQT_ARCHS) {
+    for_codes([](auto bits, auto is_signed) {
+        constexpr int Bits = decltype(bits)::value;
+        constexpr bool Signed = decltype(is_signed)::value;
+        constexpr float least = Signed ? -(1 << (Bits - 1)) : 0, most = (1 << (Signed ? Bits - 1 : Bits)) - 1;
+        int wrong = 0;
+        for (float first : {least, most - 2, 0.0f}) {
+            constexpr float beside[] = {0, 0x1p-7f, 0.5f - 0x1p-7f, 0.5f, 0.5f + 0x1p-7f, 1, 1.5f, 2};
+            float numbers[lanes];
+            for (int i = 0; i < lanes; ++i) numbers[i] = std::clamp(first + beside[i % 8], least, most);
+            std::byte block[64];
+            simd::store_codes<Bits, Signed>(block, simd::load<A>(numbers));
+            for (int i = 0; i < lanes; ++i)
+                wrong += simd::read_code<Bits, Signed>(block, i) != static_cast<int>(std::nearbyint(numbers[i]));
         }
         CHECK_MESSAGE(wrong == 0, Bits, " bits, signed ", Signed);
     });

@@ -131,13 +131,19 @@ template <class Arch, class Codes, class X, class Grid>
             if constexpr (is_real<quantizer>) {
                 v.store(reinterpret_cast<float*>(place));
                 greatest = max(greatest, abs(v));
+            } else if constexpr (rounds_when_stored<quantizer>) {
+                const auto q = clamped<Arch>(quantizer::in_steps(v, own_grid), limits);
+                simd::store_codes<traits::stored_bits, Codes::is_signed>(place, q);
+                greatest = max(greatest, Codes::is_signed ? abs(q) : q);
             } else {
                 const auto q = clamped<Arch>(quantizer::encode(v, own_grid, u), limits);
                 simd::store_codes<traits::stored_bits, traits::stored_signed(Codes::is_signed)>(place, q);
                 greatest = max(greatest, abs(quantizer::decode(q, own_grid)));
             }
         });
-    return reduce_max(greatest);
+    const float most = reduce_max(greatest);
+    if constexpr (rounds_when_stored<quantizer>) return quantizer::decode(simd::rint(most), own_grid);
+    else return most;
 }
 
 /// Stores x as plain values of type T.

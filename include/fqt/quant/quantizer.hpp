@@ -94,9 +94,17 @@ struct symmetric {
         return grid_of(range.magnitude() / static_cast<float>(limits.high));
     }
     // The grid's members may be lanes, one grid a channel.
-    static auto encode(auto x, const auto& g, auto u) { return Rounding::round(x * g.inverse, u); }
+    static auto in_steps(auto x, const auto& g) { return x * g.inverse; }
+    static auto encode(auto x, const auto& g, auto u) { return Rounding::round(in_steps(x, g), u); }
     static auto decode(auto q, const auto& g) { return q * g.step; }
 };
+
+/// Whether encode() rounds in_steps() to the nearest, which storing codes does by itself. Of this rule alone: one that
+/// inherits from it may have another encode().
+template <class Q>
+inline constexpr bool rounds_when_stored = false;
+template <int Bits, class Granularity, class Range>
+inline constexpr bool rounds_when_stored<symmetric<Bits, nearest, Granularity, Range>> = true;
 
 /// No quantization: 32-bit floats, the baseline.
 struct real {

@@ -129,7 +129,7 @@ struct conversions<arch::generic> {
     }
     template <int Bits, bool Signed>
     static void store_codes(std::byte* to, f32 codes) {
-        for (int i = 0; i < lanes; ++i) write_code<Bits, Signed>(to, i, static_cast<int>(codes.part[i]));
+        for (int i = 0; i < lanes; ++i) write_code<Bits, Signed>(to, i, static_cast<int>(rint(codes.part[i])));
     }
     static u8_generic to_bytes(f32 codes) {
         u8_generic r;
@@ -210,7 +210,7 @@ template <class Registers>
 FQT_INLINE auto to_bytes(f32_lanes<Registers> codes) {
     return detail::conversions<Registers>::to_bytes(codes);
 }
-/// A block of codes from integral numbers within the range of the codes.
+/// A block of codes from numbers within their range, rounded to the nearest, ties to even.
 template <int Bits, bool Signed, class Registers>
 FQT_INLINE void store_codes(std::byte* to, f32_lanes<Registers> codes) {
     detail::conversions<Registers>::template store_codes<Bits, Signed>(to, codes);
