@@ -9,6 +9,7 @@
 // Sums are exact. Include correlate.hpp.
 
 #include <fqt/kernels/correlate.hpp>
+#include <fqt/kernels/matrix_tile.hpp>
 #include <fqt/simd/matrix.hpp>
 
 namespace fqt::kernels {
@@ -47,7 +48,7 @@ private:
     static constexpr int shared_sites(int matrix) { return matrix % matrices_in_row * rows - first_site(matrix); }
 
     static constexpr std::ptrdiff_t start_bytes = std::ptrdiff_t{output_blocks} * vector_bytes,
-                                    matrix_bytes = codes / 4 * vector_bytes,
+                                    matrix_bytes = codes / 4 * vector_bytes, sum_bytes = rows * vector_bytes,
                                     block_bytes = std::ptrdiff_t{C.taps_y} * row_parts * matrix_bytes;
     using registers = simd::matrix_registers<typename Arch::matrices, rows, codes>;
 
@@ -100,7 +101,7 @@ private:
     template <int Blocks, class Epilogue>
     static void run_blocks(registers& m, const std::byte* staged, const std::byte* packed, int block,
                            const Epilogue& epilogue) {
-        alignas(64) std::byte sums[pairs_at_once][2 * Blocks][rows * vector_bytes];
+        alignas(64) std::byte sums[pairs_at_once][2 * Blocks][sum_bytes];
         for (int first = 0; first < matrices; first += 2 * pairs_at_once)
             for (int span = 0; span < spans; ++span)
                 for (int pair = 0; pair < pairs_at_once; ++pair) {
@@ -115,27 +116,21 @@ private:
     // One span of steps; after the last one the sums are done. (A phase that no tap reaches has one without steps.)
     template <int Count, int Blocks, class Epilogue>
     static void multiply(registers& m, const std::byte* staged, const std::byte* packed, int block, int matrix,
-                         int span, std::byte (*sums)[rows * vector_bytes], const Epilogue& shared_epilogue) {
-        const std::byte* operands[Count];
+                         int span, std::byte (*sums)[sum_bytes], const Epilogue& shared_epilogue) {
+        const matrix_tile<registers, Count, Blocks> tile{m};
+        const std::byte *operands[Count], *weights[Blocks];
         for (int i = 0; i < Count; ++i)
             operands[i] = staged + (C.top + (matrix + i) / matrices_in_row * C.stride) * image_row_bytes
                 + (C.left + first_site(matrix + i) * C.stride) * pixel_bytes;
-        unroll<Count * Blocks>([&](auto i) FQT_INLINE_LAMBDA {
-            if (span == 0) m.template repeat<i>(packed + (block + i % Blocks) * vector_bytes);
-            else m.template load_sums<i>(sums[i]);
-        });
+        for (int i = 0; i < Blocks; ++i) weights[i] = packed + start_bytes + block * block_bytes + i * matrix_bytes;
+        if (span == 0) tile.repeat(packed + block * vector_bytes, vector_bytes);
+        else tile.load_sums(sums[0], sum_bytes);
         const int first = span * span_steps, end = std::min(first + span_steps, steps);
-        const std::byte* weights = packed + start_bytes + block * block_bytes + first * Blocks * matrix_bytes;
         int t = first / row_parts, part = first % row_parts;
-        for (int step = first; step < end; ++step, weights += Blocks * matrix_bytes) {
-            const std::ptrdiff_t at = t * image_row_bytes + part * codes;
-            unroll<Count>([&](auto i)
-                              FQT_INLINE_LAMBDA { m.template load<4 + i>(operands[i] + at, C.stride * pixel_bytes); });
-            unroll<Blocks>([&](auto i)
-                               FQT_INLINE_LAMBDA { m.template load<6 + i>(weights + i * matrix_bytes, vector_bytes); });
-            unroll<Count * Blocks>([&](auto i) FQT_INLINE_LAMBDA {
-                m.template multiply_add<i, 4 + i / Blocks, 6 + i % Blocks, typename Kind::operand>();
-            });
+        for (int step = first; step < end; ++step) {
+            tile.template multiply_add<typename Kind::operand>(operands, t * image_row_bytes + part * codes,
+                                                               C.stride * pixel_bytes, //
+                                                               weights, step * Blocks * matrix_bytes, vector_bytes);
             if (++part == row_parts) part = 0, ++t;
         }
         if constexpr (keeps_sums<Epilogue>) {
@@ -150,7 +145,7 @@ private:
                 return;
             }
         }
-        unroll<Count * Blocks>([&](auto i) FQT_INLINE_LAMBDA { m.template store<i>(sums[i]); });
+        tile.store(sums[0], sum_bytes);
         if (span + 1 < spans) return;
         const Epilogue epilogue = shared_epilogue; // what it captures by value stays in registers
         for (int i = 0; i < Count; ++i)

@@ -14,6 +14,7 @@
 //
 // Sums are exact. The running gradient is [block of k][s][block of c][r] [16 k][16 c]. Include weight_gradient.hpp.
 
+#include <fqt/kernels/matrix_tile.hpp>
 #include <fqt/kernels/weight_gradient.hpp>
 #include <fqt/simd/matrix.hpp>
 
@@ -213,20 +214,14 @@ private:
         for (int i = 0; i < Columns; ++i)
             activation[i] = x.activation + (column + i) / G.kernel_height * staged::block_bytes
                 + staged::row_offset((column + i) % G.kernel_height, Phase);
-        unroll<size>([&](auto i) FQT_INLINE_LAMBDA { m.template zero<i>(); });
-        for (int part = 0; part < staged::parts; ++part) {
-            unroll<Rows>([&](auto i) FQT_INLINE_LAMBDA {
-                m.template load<4 + i>(gradient[i] + part * staged::groups * 4, staged::output_bytes);
-            });
-            unroll<Columns>([&](auto i) FQT_INLINE_LAMBDA {
-                m.template load<6 + i>(activation[i] + part * staged::groups * vector_bytes, vector_bytes);
-            });
-            unroll<size>([&](auto i) FQT_INLINE_LAMBDA {
-                m.template multiply_add<i, 4 + i / Columns, 6 + i % Columns, typename Kind::weight>();
-            });
-        }
+        const matrix_tile<registers, Rows, Columns> tile{m};
+        tile.zero();
+        for (int part = 0; part < staged::parts; ++part)
+            tile.template multiply_add<typename Kind::weight>(
+                gradient, part * staged::groups * 4, staged::output_bytes, //
+                activation, part * staged::groups * vector_bytes, vector_bytes);
         alignas(64) std::byte sum[size][lanes * vector_bytes];
-        unroll<size>([&](auto i) FQT_INLINE_LAMBDA { m.template store<i>(sum[i]); });
+        tile.store(sum[0], lanes * vector_bytes);
         for (int i = 0; i < size; ++i) {
             const int at_row = row + i / Columns, at_column = column + i % Columns;
             add_matrix(x, is_signed, is_first, at_row / taps, sum[i],

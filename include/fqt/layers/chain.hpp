@@ -163,14 +163,12 @@ struct chain_spec : spec {
         }
         void prepare(naming n) {
             constexpr std::string_view names[] = {detail::label_of<Specs>()...};
-            constexpr bool renewing[] = {Specs::renews...};
-            each([&](auto& element, std::size_t i) {
-                naming inner = n;
-                inner.name = names[i].empty() ? n.name / static_cast<int>(i) : n.name / names[i];
-                inner.closes_block =
-                    n.closes_block && std::none_of(renewing + i + 1, renewing + count, [](bool r) { return r; });
-                element.prepare(inner);
-            });
+            constexpr std::size_t last_renewing = [] {
+                std::size_t last = 0, i = 0;
+                ((Specs::renews ? last = i : 0, ++i), ...);
+                return last;
+            }();
+            each([&](auto& element, std::size_t i) { element.prepare(n.of_element(names[i], i, i >= last_renewing)); });
         }
         void initialise(std::uint64_t seed) {
             each([&](auto& element, std::size_t) {

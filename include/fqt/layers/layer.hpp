@@ -30,8 +30,10 @@
 
 #include <array>
 #include <concepts>
+#include <cstddef>
 #include <span>
 #include <string>
+#include <string_view>
 
 namespace fqt {
 
@@ -117,6 +119,15 @@ struct naming {
     int* products{};       ///< counts products: the number that keys a layer's random numbers
     int* normalizations{}; ///< counts batch normalizations
     bool closes_block{};
+
+    /// For element i of a chain, by its label, or by its number where that is empty; `last` says that nothing behind it
+    /// in the chain renews what it gives.
+    naming of_element(std::string_view label, std::size_t i, bool last) const {
+        naming inner = *this;
+        inner.name = label.empty() ? name / static_cast<int>(i) : name / label;
+        inner.closes_block = closes_block && last;
+        return inner;
+    }
 };
 
 /// Layer::adds_plus<X>, or false where it says nothing.

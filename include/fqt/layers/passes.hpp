@@ -243,15 +243,12 @@ void reduce(const context& c, std::byte* shared, double* sums, const Add& add) {
             const Add own = add;
             for (int first = 0; first < blocks(Shape.channels); first += together) {
                 simd::f64x16<Arch> sum[together][Sums];
-                kernels::unroll<together>([&](auto i) FQT_INLINE_LAMBDA {
-                    kernels::unroll<Sums>([&](auto s) FQT_INLINE_LAMBDA { sum[i][s] = simd::f64x16<Arch>::zero(); });
-                });
+                kernels::unroll<together * Sums>(
+                    [&](auto i) FQT_INLINE_LAMBDA { sum[i / Sums][i % Sums] = simd::f64x16<Arch>::zero(); });
                 for (int p = 0; p < Shape.pixels(); ++p)
                     kernels::unroll<together>([&](auto i) FQT_INLINE_LAMBDA { own(sum[i], n, p, first + i); });
-                kernels::unroll<together>([&](auto i) FQT_INLINE_LAMBDA {
-                    kernels::unroll<Sums>([&](auto s) FQT_INLINE_LAMBDA {
-                        sum[i][s].store(of_sample + s * channels + (first + i) * lanes);
-                    });
+                kernels::unroll<together * Sums>([&](auto i) FQT_INLINE_LAMBDA {
+                    sum[i / Sums][i % Sums].store(of_sample + i % Sums * channels + (first + i / Sums) * lanes);
                 });
             }
         });
