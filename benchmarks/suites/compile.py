@@ -34,7 +34,8 @@ def run(bench):
     bench.run("least_trainer")  # which must learn
     with tempfile.TemporaryDirectory() as folder:
         compiler = [*shlex.split(bench.compiler), "-O2", "-march=native", "-o", f"{folder}/object.o", "-c"]
-        commands = {"fqt w8a8g4": [*compiler, "-std=c++20", f"-I{INCLUDE}", str(PROGRAMS / "least_trainer.cpp")]}
+        trainer = [*compiler, "-std=c++20", f"-I{INCLUDE}", str(PROGRAMS / "least_trainer.cpp")]
+        commands = {"fqt w8a8g4": trainer, "fqt w8a8g4, all of fqt.hpp": [*trainer, "-include", "fqt/fqt.hpp"]}
         peer = "dlib"
         if bench.has("peer_dlib"):
             commands[peer] = [*compiler, "-std=c++17", "-w", str(PROGRAMS / "dlib.cpp")]
