@@ -3,7 +3,8 @@
 // The padded copy of a sample that forward products and input gradients read, so that every window lies inside it:
 // [y][x][channel], or for depthwise ones, whose blocks of 16 channels never meet, [block][y][x][16]. A source gives the
 // sample in blocks of 16 lanes:
-//   integer kind: source.template bytes<Arch>(pixel, block) -> u8x16, a signed code with 128 added; source.is_signed
+//   integer kind: source.template bytes<Arch>(pixel, block) -> u8x16, a signed code with 128 added; source.is_signed;
+//                 source.stored_bytes(), where the sample lies in memory as bytes() gives it, block by block
 //   real kind:    source.template values<Arch>(pixel, block) -> f32x16
 
 #include <fqt/kernels/kind.hpp>
@@ -57,17 +58,30 @@ public:
     }
 
 private:
+    // Whether a source's rows are what is staged: unsigned bytes, and no lanes that a staged pixel leaves out.
+    template <class Source>
+    static constexpr bool copies_rows =
+        is_integer<Kind> && !ByBlock && pixel_bytes == plane_blocks * block_bytes && requires(const Source& source) {
+        source.stored_bytes();
+    };
+
     template <class Source>
     static std::byte* stage_plane(const Source& source, int first_block, std::byte border, std::byte* to) {
         to = fill(to, S.top * row_bytes, border);
         for (int y = 0, pixel = 0; y < S.inner.height; ++y) {
             to = fill(to, S.left * pixel_bytes, border);
-            for (int x = 0; x < S.inner.width; ++x, ++pixel, to += pixel_bytes)
-                for (int block = 0; block < plane_blocks; ++block) {
-                    const auto v = lanes_of<Kind, Arch>(source, pixel, first_block + block);
-                    if constexpr (is_integer<Kind>) v.store(to + block * block_bytes);
-                    else v.store(reinterpret_cast<float*>(to + block * block_bytes));
-                }
+            if constexpr (copies_rows<Source>) {
+                constexpr int inner_bytes = S.inner.width * pixel_bytes;
+                std::memcpy(to, source.stored_bytes() + y * inner_bytes, inner_bytes);
+                to += inner_bytes;
+            } else {
+                for (int x = 0; x < S.inner.width; ++x, ++pixel, to += pixel_bytes)
+                    for (int block = 0; block < plane_blocks; ++block) {
+                        const auto v = lanes_of<Kind, Arch>(source, pixel, first_block + block);
+                        if constexpr (is_integer<Kind>) v.store(to + block * block_bytes);
+                        else v.store(reinterpret_cast<float*>(to + block * block_bytes));
+                    }
+            }
             to = fill(to, S.right * pixel_bytes, border);
         }
         return fill(to, S.bottom * row_bytes, border);
