@@ -124,23 +124,42 @@ template <class Arch, class Codes, class X, class Grid>
     const Grid own_grid = grid;
     const Codes out{data, nullptr, nullptr};
     floats<Arch> greatest(0.0f);
-    each_block_with_draws<Arch, X::dims, traits>(
-        stream, c.first_sample + static_cast<std::uint32_t>(n), [&](int p, int b, auto u) FQT_INLINE_LAMBDA {
-            auto* place = const_cast<std::byte*>(out.at(n, p, b));
+    const auto code = [&](int p, int b, auto u) FQT_INLINE_LAMBDA {
+        const auto v = values.template load<Arch>(n, p, b);
+        if constexpr (rounds_when_stored<quantizer>) {
+            const auto q = clamped<Arch>(quantizer::in_steps(v, own_grid), limits);
+            greatest = max(greatest, Codes::is_signed ? abs(q) : q);
+            return q;
+        } else {
+            const auto q = clamped<Arch>(quantizer::encode(v, own_grid, u), limits);
+            greatest = max(greatest, abs(quantizer::decode(q, own_grid)));
+            return q;
+        }
+    };
+    const auto place = [&](int p, int b) FQT_INLINE_LAMBDA { return const_cast<std::byte*>(out.at(n, p, b)); };
+    constexpr bool is_signed = traits::stored_signed(Codes::is_signed);
+    constexpr int of_pixel = blocks(X::dims.channels), all = X::dims.pixels() * of_pixel;
+    if constexpr (is_real<quantizer>) {
+        each_block<X::dims>([&](int p, int b) FQT_INLINE_LAMBDA {
             const auto v = values.template load<Arch>(n, p, b);
-            if constexpr (is_real<quantizer>) {
-                v.store(reinterpret_cast<float*>(place));
-                greatest = max(greatest, abs(v));
-            } else if constexpr (rounds_when_stored<quantizer>) {
-                const auto q = clamped<Arch>(quantizer::in_steps(v, own_grid), limits);
-                simd::store_codes<traits::stored_bits, Codes::is_signed>(place, q);
-                greatest = max(greatest, Codes::is_signed ? abs(q) : q);
-            } else {
-                const auto q = clamped<Arch>(quantizer::encode(v, own_grid, u), limits);
-                simd::store_codes<traits::stored_bits, traits::stored_signed(Codes::is_signed)>(place, q);
-                greatest = max(greatest, abs(quantizer::decode(q, own_grid)));
-            }
+            v.store(reinterpret_cast<float*>(place(p, b)));
+            greatest = max(greatest, abs(v));
         });
+    } else if constexpr (!traits::draws && simd::slot_bits(traits::stored_bits) == 8 && all % 4 == 0) {
+        std::byte* to = place(0, 0);
+        for (int i = 0; i < all; i += 4, to += 4 * lanes) {
+            floats<Arch> q[4];
+            kernels::unroll<4>([&](auto j) FQT_INLINE_LAMBDA {
+                q[j] = code((i + j) / of_pixel, (i + j) % of_pixel, floats<Arch>(0.0f));
+            });
+            simd::store_four_blocks<is_signed>(to, q);
+        }
+    } else {
+        each_block_with_draws<Arch, X::dims, traits>(
+            stream, c.first_sample + static_cast<std::uint32_t>(n), [&](int p, int b, auto u) FQT_INLINE_LAMBDA {
+                simd::store_codes<traits::stored_bits, is_signed>(place(p, b), code(p, b, u));
+            });
+    }
     const float most = reduce_max(greatest);
     if constexpr (rounds_when_stored<quantizer>) return quantizer::decode(simd::rint(most), own_grid);
     else return most;

@@ -122,6 +122,10 @@ struct code_conversions {
         if constexpr (slot_of<Bits> == 16) Derived::store_words(to, codes);
         else pack<slot_of<Bits>>(to, Derived::narrow(codes));
     }
+    template <bool Signed>
+    FQT_INLINE static void store_four_blocks(std::byte* to, const F32 (&codes)[4]) {
+        for (int i = 0; i < 4; ++i) store_codes<8, Signed>(to + i * lanes, codes[i]);
+    }
     FQT_INLINE static u8_register to_bytes(F32 codes) { return {Derived::narrow(codes)}; }
 };
 
@@ -231,6 +235,15 @@ struct conversions<arch::avx512> : code_conversions<conversions<arch::avx512>, f
         return one(_mm512_cvtepi32_ps(Signed ? _mm512_cvtepi8_epi32(bytes) : _mm512_cvtepu8_epi32(bytes)));
     }
     FQT_INLINE static __m128i narrow(f32 codes) { return _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(codes.part[0])); }
+    // Packs take two registers each, saturate, which codes within their range do not meet, and work within quarters of
+    // registers: so bytes are put in order in the end.
+    template <bool Signed>
+    FQT_INLINE static void store_four_blocks(std::byte* to, const f32 (&codes)[4]) {
+        const __m512i low = words(codes[0], codes[1]), high = words(codes[2], codes[3]);
+        const __m512i bytes = Signed ? _mm512_packs_epi16(low, high) : _mm512_packus_epi16(low, high);
+        const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+        _mm512_storeu_si512(to, _mm512_permutexvar_epi32(order, bytes));
+    }
     template <bool Signed>
     FQT_INLINE static f32 widen_words(const std::byte* from) {
         const __m256i words = halves(from);
@@ -238,6 +251,11 @@ struct conversions<arch::avx512> : code_conversions<conversions<arch::avx512>, f
     }
     FQT_INLINE static void store_words(std::byte* to, f32 codes) {
         put(to, _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(codes.part[0])));
+    }
+
+private:
+    FQT_INLINE static __m512i words(f32 a, f32 b) {
+        return _mm512_packs_epi32(_mm512_cvtps_epi32(a.part[0]), _mm512_cvtps_epi32(b.part[0]));
     }
 };
 #endif
