@@ -119,19 +119,7 @@ public:
             fit(x, range);
         }
     }
-    /// Chooses it by the running range; what lies outside is clamped to it.
-    template <class X>
-    void prepare_infer(const X& x, const path& name) {
-        if constexpr (!reuses<X>) {
-            if (!(range_[3] > 0)) passes::refuse_without_range(name.c_str());
-            if (!std::isfinite(range_[1]) || !std::isfinite(range_[2]))
-                passes::refuse_non_finite("the running range of the input", name.c_str());
-            if (rule::learned && !(*learned_ > 0)) passes::refuse_learnt_range("the input", name.c_str(), *learned_);
-            if constexpr (rule::learned) fit(x, interval_of(x, *learned_));
-            else fit(x, {range_[1], range_[2]});
-        }
-    }
-    /// Encodes sample n, after prepare_...(); of_sample has one number a sample, for finish().
+    /// Encodes sample n, after prepare_forward(); of_sample has one number a sample, for finish().
     template <class X>
     void encode_sample(const context& c, const X& x, int n, const random_stream& stream, float* of_sample) {
         if constexpr (!reuses<X>) of_sample[n] = passes::encode_sample<Arch, type<X>>(c, x, *grid_, stream, data_, n);
@@ -149,9 +137,17 @@ public:
         prepare_forward(c, x, name);
         return encode(c, x, stream);
     }
+    /// Chooses the grid by the running range; what lies outside is clamped to it.
     template <class X>
     type<X> infer(const context& c, const X& x, const random_stream& stream, const path& name) {
-        prepare_infer(x, name);
+        if constexpr (!reuses<X>) {
+            if (!(range_[3] > 0)) passes::refuse_without_range(name.c_str());
+            if (!std::isfinite(range_[1]) || !std::isfinite(range_[2]))
+                passes::refuse_non_finite("the running range of the input", name.c_str());
+            if (rule::learned && !(*learned_ > 0)) passes::refuse_learnt_range("the input", name.c_str(), *learned_);
+            if constexpr (rule::learned) fit(x, interval_of(x, *learned_));
+            else fit(x, {range_[1], range_[2]});
+        }
         return encode(c, x, stream);
     }
 
@@ -287,16 +283,12 @@ public:
         }
     }
     template <class X>
-    void prepare_infer(const X&, const path& name) {
+    X infer(const context&, const X& x, const random_stream&, const path& name) {
         if constexpr (two_levels) {
             if (!(range_[1] > 0)) passes::refuse_without_range(name.c_str());
             if (!std::isfinite(range_[0])) passes::refuse_non_finite("the running range of the input", name.c_str());
             *grid_ = Quantizer::fit({-range_[0], range_[0]}, {});
         }
-    }
-    template <class X>
-    X infer(const context&, const X& x, const random_stream&, const path& name) {
-        prepare_infer(x, name);
         return x;
     }
     /// Sample n along an axis, quantized and decoded, into padded_size(Shape) floats.
