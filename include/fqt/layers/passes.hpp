@@ -145,14 +145,14 @@ template <class Arch, class Codes, class X, class Grid>
             v.store(reinterpret_cast<float*>(place(p, b)));
             greatest = max(greatest, abs(v));
         });
-    } else if constexpr (!traits::draws && simd::slot_bits(traits::stored_bits) == 8 && all % 4 == 0) {
+    } else if constexpr (!traits::draws && all % 4 == 0) {
         std::byte* to = place(0, 0);
-        for (int i = 0; i < all; i += 4, to += 4 * lanes) {
+        for (int i = 0; i < all; i += 4, to += 4 * simd::code_bytes(traits::stored_bits)) {
             floats<Arch> q[4];
             kernels::unroll<4>([&](auto j) FQT_INLINE_LAMBDA {
                 q[j] = code((i + j) / of_pixel, (i + j) % of_pixel, floats<Arch>(0.0f));
             });
-            simd::store_four_blocks<is_signed>(to, q);
+            simd::store_four_blocks<traits::stored_bits, is_signed>(to, q);
         }
     } else {
         each_block_with_draws<Arch, X::dims, traits>(

@@ -131,9 +131,9 @@ struct conversions<arch::generic> {
     static void store_codes(std::byte* to, f32 codes) {
         for (int i = 0; i < lanes; ++i) write_code<Bits, Signed>(to, i, static_cast<int>(rint(codes.part[i])));
     }
-    template <bool Signed>
+    template <int Bits, bool Signed>
     static void store_four_blocks(std::byte* to, const f32 (&codes)[4]) {
-        for (int i = 0; i < 4; ++i) store_codes<8, Signed>(to + i * lanes, codes[i]);
+        for (int i = 0; i < 4; ++i) store_codes<Bits, Signed>(to + i * code_bytes(Bits), codes[i]);
     }
     static u8_generic to_bytes(f32 codes) {
         u8_generic r;
@@ -219,10 +219,10 @@ template <int Bits, bool Signed, class Registers>
 FQT_INLINE void store_codes(std::byte* to, f32_lanes<Registers> codes) {
     detail::conversions<Registers>::template store_codes<Bits, Signed>(to, codes);
 }
-/// Four blocks of codes that take a byte each, one after the other, likewise.
-template <bool Signed, class Registers>
+/// Four blocks, one after the other, likewise.
+template <int Bits, bool Signed, class Registers>
 FQT_INLINE void store_four_blocks(std::byte* to, const f32_lanes<Registers> (&codes)[4]) {
-    detail::conversions<Registers>::template store_four_blocks<Signed>(to, codes);
+    detail::conversions<Registers>::template store_four_blocks<Bits, Signed>(to, codes);
 }
 
 } // namespace fqt::simd

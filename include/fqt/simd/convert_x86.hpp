@@ -122,9 +122,9 @@ struct code_conversions {
         if constexpr (slot_of<Bits> == 16) Derived::store_words(to, codes);
         else pack<slot_of<Bits>>(to, Derived::narrow(codes));
     }
-    template <bool Signed>
+    template <int Bits, bool Signed>
     FQT_INLINE static void store_four_blocks(std::byte* to, const F32 (&codes)[4]) {
-        for (int i = 0; i < 4; ++i) store_codes<8, Signed>(to + i * lanes, codes[i]);
+        for (int i = 0; i < 4; ++i) store_codes<Bits, Signed>(to + i * 2 * slot_of<Bits>, codes[i]);
     }
     FQT_INLINE static u8_register to_bytes(F32 codes) { return {Derived::narrow(codes)}; }
 };
@@ -235,14 +235,27 @@ struct conversions<arch::avx512> : code_conversions<conversions<arch::avx512>, f
         return one(_mm512_cvtepi32_ps(Signed ? _mm512_cvtepi8_epi32(bytes) : _mm512_cvtepu8_epi32(bytes)));
     }
     FQT_INLINE static __m128i narrow(f32 codes) { return _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(codes.part[0])); }
-    // Packs take two registers each, saturate, which codes within their range do not meet, and work within quarters of
-    // registers: so bytes are put in order in the end.
-    template <bool Signed>
+    template <int Bits, bool Signed>
     FQT_INLINE static void store_four_blocks(std::byte* to, const f32 (&codes)[4]) {
-        const __m512i low = words(codes[0], codes[1]), high = words(codes[2], codes[3]);
-        const __m512i bytes = Signed ? _mm512_packs_epi16(low, high) : _mm512_packus_epi16(low, high);
-        const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-        _mm512_storeu_si512(to, _mm512_permutexvar_epi32(order, bytes));
+        if constexpr (slot_of<Bits> == 16)
+            for (int i = 0; i < 4; ++i) store_words(to + i * 32, codes[i]);
+        else if constexpr (slot_of<Bits> == 8) _mm512_storeu_si512(to, four_blocks<Signed>(codes));
+        else if constexpr (slot_of<Bits> == 4) {
+            // As in pack(), in each quarter, whose low half is then a block.
+            const __m512i nibbles = _mm512_and_si512(four_blocks<Signed>(codes), _mm512_set1_epi8(15));
+            const __m512i high = _mm512_slli_epi16(_mm512_unpackhi_epi64(nibbles, nibbles), 4);
+            const __m512i evens = _mm512_setr_epi64(0, 2, 4, 6, 0, 2, 4, 6);
+            put(to, _mm512_castsi512_si256(_mm512_permutexvar_epi64(evens, _mm512_or_si512(nibbles, high))));
+        } else {
+            const __m512i two_bits = _mm512_and_si512(four_blocks<Signed>(codes), _mm512_set1_epi8(3));
+            const __m512i four =
+                _mm512_sllv_epi32(two_bits, _mm512_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6, 0, 2, 4, 6, 0, 2, 4, 6));
+            const __m512i two = _mm512_or_si512(four, _mm512_unpackhi_epi64(four, four));
+            const __m512i one = _mm512_or_si512(two, _mm512_srli_epi64(two, 32));
+            const __m512i fourths = _mm512_setr_epi32(0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12);
+            _mm_storeu_si128(reinterpret_cast<__m128i*>(to),
+                             _mm512_castsi512_si128(_mm512_permutexvar_epi32(fourths, one)));
+        }
     }
     template <bool Signed>
     FQT_INLINE static f32 widen_words(const std::byte* from) {
@@ -254,6 +267,15 @@ struct conversions<arch::avx512> : code_conversions<conversions<arch::avx512>, f
     }
 
 private:
+    // The bytes of a block in each quarter. Packs take two registers each, saturate, which codes within their range do
+    // not meet, and work within quarters: so bytes are put in order in the end.
+    template <bool Signed>
+    FQT_INLINE static __m512i four_blocks(const f32 (&codes)[4]) {
+        const __m512i low = words(codes[0], codes[1]), high = words(codes[2], codes[3]);
+        const __m512i bytes = Signed ? _mm512_packs_epi16(low, high) : _mm512_packus_epi16(low, high);
+        const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+        return _mm512_permutexvar_epi32(order, bytes);
+    }
     FQT_INLINE static __m512i words(f32 a, f32 b) {
         return _mm512_packs_epi32(_mm512_cvtps_epi32(a.part[0]), _mm512_cvtps_epi32(b.part[0]));
     }
