@@ -101,22 +101,23 @@ private:
     template <int Blocks, class Epilogue>
     static void run_blocks(registers& m, const std::byte* staged, const std::byte* packed, int block,
                            const Epilogue& epilogue) {
-        alignas(64) std::byte sums[pairs_at_once][2 * Blocks][sum_bytes];
+        constexpr std::ptrdiff_t pair_bytes = 2 * Blocks * sum_bytes;
+        alignas(64) std::byte sums[pairs_at_once * pair_bytes];
         for (int first = 0; first < matrices; first += 2 * pairs_at_once)
             for (int span = 0; span < spans; ++span)
                 for (int pair = 0; pair < pairs_at_once; ++pair) {
                     const int matrix = first + 2 * pair;
                     if (matrix + 1 < matrices)
-                        multiply<2, Blocks>(m, staged, packed, block, matrix, span, sums[pair], epilogue);
+                        multiply<2, Blocks>(m, staged, packed, block, matrix, span, sums + pair * pair_bytes, epilogue);
                     else if (matrix < matrices)
-                        multiply<1, Blocks>(m, staged, packed, block, matrix, span, sums[pair], epilogue);
+                        multiply<1, Blocks>(m, staged, packed, block, matrix, span, sums + pair * pair_bytes, epilogue);
                 }
     }
 
     // One span of steps; after the last one the sums are done. (A phase that no tap reaches has one without steps.)
     template <int Count, int Blocks, class Epilogue>
     static void multiply(registers& m, const std::byte* staged, const std::byte* packed, int block, int matrix,
-                         int span, std::byte (*sums)[sum_bytes], const Epilogue& shared_epilogue) {
+                         int span, std::byte* sums, const Epilogue& shared_epilogue) {
         const matrix_tile<registers, Count, Blocks> tile{m};
         const std::byte *operands[Count], *weights[Blocks];
         for (int i = 0; i < Count; ++i)
@@ -124,7 +125,7 @@ private:
                 + (C.left + first_site(matrix + i) * C.stride) * pixel_bytes;
         for (int i = 0; i < Blocks; ++i) weights[i] = packed + start_bytes + block * block_bytes + i * matrix_bytes;
         if (span == 0) tile.repeat(packed + block * vector_bytes, vector_bytes);
-        else tile.load_sums(sums[0], sum_bytes);
+        else tile.load_sums(sums, sum_bytes);
         const int first = span * span_steps, end = std::min(first + span_steps, steps);
         int t = first / row_parts, part = first % row_parts;
         for (int step = first; step < end; ++step) {
@@ -145,15 +146,15 @@ private:
                 return;
             }
         }
-        tile.store(sums[0], sum_bytes);
+        tile.store(sums, sum_bytes);
         if (span + 1 < spans) return;
         const Epilogue epilogue = shared_epilogue; // what it captures by value stays in registers
         for (int i = 0; i < Count; ++i)
             for (int row = shared_sites(matrix + i); row < rows; ++row)
                 for (int b = 0; b < Blocks; ++b)
                     epilogue(C.target((matrix + i) / matrices_in_row, first_site(matrix + i) + row), block + b,
-                             sums_type::load(
-                                 reinterpret_cast<const std::int32_t*>(sums[i * Blocks + b] + row * vector_bytes)));
+                             sums_type::load(reinterpret_cast<const std::int32_t*>(sums + (i * Blocks + b) * sum_bytes
+                                                                                   + row * vector_bytes)));
     }
 };
 

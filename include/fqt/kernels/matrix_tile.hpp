@@ -33,8 +33,8 @@ struct matrix_tile {
     FQT_INLINE void store(std::byte* sums, std::ptrdiff_t bytes) const {
         unroll<size>([&](auto i) FQT_INLINE_LAMBDA { m.template store<i>(sums + i * bytes); });
     }
-    /// Adds the products of the operand of every row, `row_at` bytes behind rows[i], with that of every column. The
-    /// parts of an operand that a register takes as its rows are `stride` bytes apart. A is the type of rows' codes.
+    /// Adds the products of the operand of every row, `row_at` bytes behind rows[i], with that of every column. What a
+    /// register takes as its rows lies `row_stride` or `column_stride` bytes apart. A is the type of the rows' codes.
     template <class A>
     FQT_INLINE void multiply_add(const std::byte* const (&rows)[Rows], std::ptrdiff_t row_at, std::ptrdiff_t row_stride,
                                  const std::byte* const (&columns)[Columns], std::ptrdiff_t column_at,

@@ -4,7 +4,7 @@
 // [y][x][channel], or for depthwise ones, whose blocks of 16 channels never meet, [block][y][x][16]. A source gives the
 // sample in blocks of 16 lanes:
 //   integer kind: source.template bytes<Arch>(pixel, block) -> u8x16, a signed code with 128 added; source.is_signed;
-//                 source.stored_bytes(), where the sample lies in memory as bytes() gives it, block by block
+//                 and, where the sample lies in memory as bytes() gives it, block by block, source.stored_bytes()
 //   real kind:    source.template values<Arch>(pixel, block) -> f32x16
 
 #include <fqt/kernels/kind.hpp>

@@ -220,11 +220,12 @@ private:
             tile.template multiply_add<typename Kind::weight>(
                 gradient, part * staged::groups * 4, staged::output_bytes, //
                 activation, part * staged::groups * vector_bytes, vector_bytes);
-        alignas(64) std::byte sum[size][lanes * vector_bytes];
-        tile.store(sum[0], lanes * vector_bytes);
+        constexpr std::ptrdiff_t sum_bytes = lanes * vector_bytes;
+        alignas(64) std::byte sum[size * sum_bytes];
+        tile.store(sum, sum_bytes);
         for (int i = 0; i < size; ++i) {
             const int at_row = row + i / Columns, at_column = column + i % Columns;
-            add_matrix(x, is_signed, is_first, at_row / taps, sum[i],
+            add_matrix(x, is_signed, is_first, at_row / taps, sum + i * sum_bytes,
                        into
                            + matrix_at(at_row / taps, Phase + at_row % taps * G.stride, at_column / G.kernel_height,
                                        at_column % G.kernel_height));
