@@ -214,10 +214,22 @@ public:
     /// Bits that a code takes in memory, and whether it is stored with a sign.
     static constexpr int stored_bits = bits < 2 ? 2 : bits;
     static constexpr bool stored_signed(bool is_signed) { return limits(is_signed).low < 0; }
+
+private:
+    static constexpr bool fits(code_limits l) {
+        const int negative = l.low < 0; // one bit less
+        return l.low >= -negative * (1 << (stored_bits - 1)) && l.high < 1 << (stored_bits - negative);
+    }
+
+public:
     /// How many independent roundings of a gradient a weight gradient is averaged over (mean_of.hpp).
     static constexpr int copies = copies_of();
 
     static_assert(is_real || (bits >= 1 && bits <= 16), "fqt: a quantizer's bits are 1 to 16");
+    static_assert(
+        is_real || (fits(limits(true)) && fits(limits(false))),
+        "fqt: a quantizer's limits are codes that its bits cannot hold; give it more bits, or let limits(true) "
+        "lie within [-2^(bits - 1), 2^(bits - 1) - 1] and limits(false) within [0, 2^bits - 1]");
     static_assert(!linear
                       || (greatest_integer(true) <= greatest_of_two_bytes
                           && greatest_integer(false) <= greatest_of_two_bytes),
