@@ -170,20 +170,23 @@ TEST_CASE_TEMPLATE("four blocks of codes are stored as one after the other", A, 
     for_codes([](auto bits, auto is_signed) {
         constexpr int Bits = decltype(bits)::value, bytes = simd::code_bytes(Bits);
         constexpr bool Signed = decltype(is_signed)::value;
-        constexpr int codes = std::min(1 << Bits, 256), least = Signed ? -codes / 2 : 0;
+        constexpr int codes = 1 << Bits, least = Signed ? -codes / 2 : 0;
         int wrong = 0;
-        for (float fraction : {0.0f, 0.25f, 0.5f, 0.75f})
-            for (int first = 0; first < codes; first += 4 * lanes) {
+        for (int step : {1, codes / 16 + 3, 5 * codes / 8 + 1})
+            for (float fraction : {0.0f, 0.25f, 0.5f, 0.75f}) {
                 std::byte together[4 * bytes], apart[4 * bytes];
                 simd::f32x16<A> blocks[4];
                 for (int b = 0; b < 4; ++b) {
-                    float numbers[lanes];
-                    for (int i = 0; i < lanes; ++i)
+                    float numbers[lanes]; // no two blocks are alike, and the least and the greatest code are there
+                    for (int i = 0; i < lanes; ++i) {
+                        const int code = least + (i * step + b * 3 + (i == 15) * (codes - 1)) % codes;
                         numbers[i] =
-                            std::min(static_cast<float>(least + (first + b * lanes + i * 7) % codes) + fraction,
-                                     static_cast<float>(least + codes - 1));
+                            std::min(static_cast<float>(code) + fraction, static_cast<float>(least + codes - 1));
+                    }
                     blocks[b] = simd::load<A>(numbers);
                     simd::store_codes<Bits, Signed>(apart + b * bytes, blocks[b]);
+                    for (int other = 0; other < b; ++other)
+                        CHECK(std::memcmp(apart + b * bytes, apart + other * bytes, bytes) != 0);
                 }
                 simd::store_four_blocks<Bits, Signed>(together, blocks);
                 wrong += std::memcmp(together, apart, sizeof together) != 0;

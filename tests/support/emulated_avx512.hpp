@@ -5,6 +5,7 @@
 // included before everything else (-include). What is missing here fails to compile ("target specific option
 // mismatch"); the real signatures are seen to by the test `compiles for AVX-512`.
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdint>
@@ -12,6 +13,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <immintrin.h>
+#include <limits>
 
 namespace emulated {
 
@@ -232,6 +234,36 @@ inline i512 permutexvar_epi8(i512 order, i512 a) {
     const auto from = split<std::uint8_t>(order);
     return arrange<std::uint8_t>([&](int i) { return from.at[i] & 63; }, a);
 }
+inline i512 permutexvar_epi32(i512 order, i512 a) {
+    const auto from = split<std::uint32_t>(order);
+    return arrange<std::uint32_t>([&](int i) { return static_cast<int>(from.at[i] & 15); }, a);
+}
+inline i512 sllv_epi32(i512 a, i512 n) {
+    return words([](std::uint32_t x, std::uint32_t by) { return by < 32 ? x << by : 0; }, a, n);
+}
+/// In each quarter the upper half of a, then that of b.
+inline i512 unpackhi_epi64(i512 a, i512 b) {
+    const auto x = split<std::uint64_t>(a), y = split<std::uint64_t>(b);
+    auto z = x;
+    for (int i = 0; i < z.count; ++i) z.at[i] = i % 2 == 0 ? x.at[i + 1] : y.at[i];
+    return join(z);
+}
+/// In each quarter the lanes of a, then those of b, narrowed to what is nearest.
+template <class To, class From>
+i512 pack(i512 a, i512 b) {
+    const auto x = split<From>(a), y = split<From>(b);
+    lanes_of<To, i512> z;
+    constexpr int quarter = x.count / 4;
+    for (int i = 0; i < z.count; ++i) {
+        const int at = i / (2 * quarter) * quarter + i % quarter;
+        const From v = i / quarter % 2 == 0 ? x.at[at] : y.at[at];
+        z.at[i] = static_cast<To>(std::clamp<From>(v, std::numeric_limits<To>::min(), std::numeric_limits<To>::max()));
+    }
+    return join(z);
+}
+inline i512 packs_epi32(i512 a, i512 b) { return pack<std::int16_t, std::int32_t>(a, b); }
+inline i512 packs_epi16(i512 a, i512 b) { return pack<std::int8_t, std::int16_t>(a, b); }
+inline i512 packus_epi16(i512 a, i512 b) { return pack<std::uint8_t, std::int16_t>(a, b); }
 inline i512 dpbusd_epi32(i512 sums, i512 a, i512 b) {
     auto sum = split<std::uint32_t>(sums); // it wraps
     const auto x = split<std::uint8_t>(a);
@@ -263,6 +295,8 @@ Register whole(Half low, Half high) {
     const Half halves[] = {low, high};
     return load<Register>(halves);
 }
+inline __m256i castsi512_si256(i512 a) { return half<__m256i>(a, 0); }
+inline __m128i castsi512_si128(i512 a) { return half<__m128i>(a, 0); }
 inline __m256 castps512_ps256(f32 a) { return half<__m256>(a, 0); }
 inline __m256 extractf32x8_ps(f32 a, int at) { return half<__m256>(a, at); }
 inline __m256d extractf64x4_pd(f64 a, int at) { return half<__m256d>(a, at); }
@@ -312,6 +346,8 @@ inline __m256i cvtps_ph(f32 a, int mode) {
 #define _mm512_castps_si512 emulated::castps_si512
 #define _mm512_castsi256_si512 emulated::castsi256_si512
 #define _mm512_castsi512_ps emulated::castsi512_ps
+#define _mm512_castsi512_si128 emulated::castsi512_si128
+#define _mm512_castsi512_si256 emulated::castsi512_si256
 #define _mm512_cmp_ps_mask emulated::cmp_ps_mask
 #define _mm512_cvtepi16_epi32 emulated::cvtepi16_epi32
 #define _mm512_cvtepi32_epi16 emulated::cvtepi32_epi16
@@ -345,7 +381,11 @@ inline __m256i cvtps_ph(f32 a, int mode) {
 #define _mm512_mul_ps emulated::mul_ps
 #define _mm512_mullo_epi32 emulated::mullo_epi32
 #define _mm512_or_si512 emulated::or_si512
+#define _mm512_packs_epi16 emulated::packs_epi16
+#define _mm512_packs_epi32 emulated::packs_epi32
+#define _mm512_packus_epi16 emulated::packus_epi16
 #define _mm512_permute_ps emulated::permute_ps
+#define _mm512_permutexvar_epi32 emulated::permutexvar_epi32
 #define _mm512_permutexvar_epi8 emulated::permutexvar_epi8
 #define _mm512_roundscale_ps emulated::roundscale_ps
 #define _mm512_roundscale_round_ps emulated::roundscale_round_ps
@@ -356,6 +396,7 @@ inline __m256i cvtps_ph(f32 a, int mode) {
 #define _mm512_setzero_ps emulated::setzero_ps
 #define _mm512_shuffle_f32x4 emulated::shuffle_f32x4
 #define _mm512_slli_epi32 emulated::slli_epi32
+#define _mm512_sllv_epi32 emulated::sllv_epi32
 #define _mm512_sqrt_ps emulated::sqrt_ps
 #define _mm512_srli_epi32 emulated::srli_epi32
 #define _mm512_srli_epi64 emulated::srli_epi64
@@ -367,6 +408,7 @@ inline __m256i cvtps_ph(f32 a, int mode) {
 #define _mm512_storeu_si512 emulated::store<__m512i>
 #define _mm512_sub_epi32 emulated::sub_epi32
 #define _mm512_sub_ps emulated::sub_ps
+#define _mm512_unpackhi_epi64 emulated::unpackhi_epi64
 #define _mm512_xor_ps emulated::xor_ps
 #define _mm512_xor_si512 emulated::xor_si512
 

@@ -3,7 +3,7 @@
 // The loops of the library: each evaluates a lazy tensor once over a batch and stores codes, values or sums of it.
 // Samples are independent and run on threads; what is summed over samples is written per sample and added in order.
 // Within a sample the order is octets of 8 pixels, blocks of 16 channels, pixels: one draw of random bits serves an
-// octet.
+// octet. Codes for which nothing is drawn are stored in the order of memory, four blocks at a time.
 
 #include <fqt/core/fail.hpp>
 #include <fqt/kernels/unroll.hpp>
@@ -138,16 +138,16 @@ template <class Arch, class Codes, class X, class Grid>
     };
     const auto place = [&](int p, int b) FQT_INLINE_LAMBDA { return const_cast<std::byte*>(out.at(n, p, b)); };
     constexpr bool is_signed = traits::stored_signed(Codes::is_signed);
-    constexpr int of_pixel = blocks(X::dims.channels), all = X::dims.pixels() * of_pixel;
+    constexpr int of_pixel = blocks(X::dims.channels), count = X::dims.pixels() * of_pixel;
     if constexpr (is_real<quantizer>) {
         each_block<X::dims>([&](int p, int b) FQT_INLINE_LAMBDA {
             const auto v = values.template load<Arch>(n, p, b);
             v.store(reinterpret_cast<float*>(place(p, b)));
             greatest = max(greatest, abs(v));
         });
-    } else if constexpr (!traits::draws && all % 4 == 0) {
+    } else if constexpr (!traits::draws && count % 4 == 0) {
         std::byte* to = place(0, 0);
-        for (int i = 0; i < all; i += 4, to += 4 * simd::code_bytes(traits::stored_bits)) {
+        for (int i = 0; i < count; i += 4, to += 4 * simd::code_bytes(traits::stored_bits)) {
             floats<Arch> q[4];
             kernels::unroll<4>([&](auto j) FQT_INLINE_LAMBDA {
                 q[j] = code((i + j) / of_pixel, (i + j) % of_pixel, floats<Arch>(0.0f));

@@ -241,18 +241,18 @@ struct conversions<arch::avx512> : code_conversions<conversions<arch::avx512>, f
             for (int i = 0; i < 4; ++i) store_words(to + i * 32, codes[i]);
         else if constexpr (slot_of<Bits> == 8) _mm512_storeu_si512(to, four_blocks<Signed>(codes));
         else if constexpr (slot_of<Bits> == 4) {
-            // As in pack(), in each quarter, whose low half is then a block.
-            const __m512i nibbles = _mm512_and_si512(four_blocks<Signed>(codes), _mm512_set1_epi8(15));
-            const __m512i high = _mm512_slli_epi16(_mm512_unpackhi_epi64(nibbles, nibbles), 4);
-            const __m512i evens = _mm512_setr_epi64(0, 2, 4, 6, 0, 2, 4, 6);
-            put(to, _mm512_castsi512_si256(_mm512_permutexvar_epi64(evens, _mm512_or_si512(nibbles, high))));
+            // As in pack(), in each quarter, whose lower half is then a block.
+            const __m512i nibbles = _mm512_and_si512(four_blocks<Signed>(codes), _mm512_set1_epi32(0x0f0f0f0f));
+            const __m512i high = _mm512_slli_epi32(_mm512_unpackhi_epi64(nibbles, nibbles), 4);
+            const __m512i halves = _mm512_setr_epi32(0, 1, 4, 5, 8, 9, 12, 13, 0, 0, 0, 0, 0, 0, 0, 0);
+            put(to, _mm512_castsi512_si256(_mm512_permutexvar_epi32(halves, _mm512_or_si512(nibbles, high))));
         } else {
-            const __m512i two_bits = _mm512_and_si512(four_blocks<Signed>(codes), _mm512_set1_epi8(3));
-            const __m512i four =
-                _mm512_sllv_epi32(two_bits, _mm512_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6, 0, 2, 4, 6, 0, 2, 4, 6));
+            const __m512i two_bits = _mm512_and_si512(four_blocks<Signed>(codes), _mm512_set1_epi32(0x03030303));
+            const __m512i places = _mm512_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6, 0, 2, 4, 6, 0, 2, 4, 6);
+            const __m512i four = _mm512_sllv_epi32(two_bits, places);
             const __m512i two = _mm512_or_si512(four, _mm512_unpackhi_epi64(four, four));
             const __m512i one = _mm512_or_si512(two, _mm512_srli_epi64(two, 32));
-            const __m512i fourths = _mm512_setr_epi32(0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12);
+            const __m512i fourths = _mm512_setr_epi32(0, 4, 8, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
             _mm_storeu_si128(reinterpret_cast<__m128i*>(to),
                              _mm512_castsi512_si128(_mm512_permutexvar_epi32(fourths, one)));
         }
