@@ -8,7 +8,7 @@
 namespace program::schemes {
 
 // At the edges all of them have linear 8-bit gradients: with a grid a sample, but where eight_bit_edges widens the
-// scheme's own, `tensor`, with a grid a tensor, and w8a8_blocks, whose strata stay.
+// scheme's own: `tensor` and `ends_at_rms`, whose granularity stays, and w8a8_blocks, whose strata do.
 template <class InputGradient, class WeightGradient = InputGradient>
 using with_gradients =
     fqt::scheme<fqt::symmetric<8, fqt::nearest, fqt::per_channel>, fqt::symmetric<8>, InputGradient, WeightGradient,
@@ -28,6 +28,14 @@ inline constexpr auto sample = fqt::w8a8_gradient<Bits>;
 /// LUQ's logarithmic grid, one a tensor.
 template <int Bits>
 inline constexpr with_gradients<fqt::luq<Bits>> luq{};
+/// The same, one a sample.
+template <int Bits>
+inline constexpr with_gradients<fqt::luq<Bits, fqt::stochastic, fqt::per_sample>> luq_sample{};
+/// Linear grids that end at a multiple of the values' rms instead of their largest magnitude, but not at the edges.
+template <int Bits, class Granularity, float Multiple>
+inline constexpr fqt::scheme<fqt::symmetric<8, fqt::nearest, fqt::per_channel>, fqt::symmetric<8>,
+                             fqt::symmetric<Bits, fqt::stochastic, Granularity, fqt::rms_multiple<Multiple>>>
+    ends_at_rms{};
 /// Grids of samples that end at a multiple of their rms instead of their largest magnitude; 8 bits into dW.
 template <int Bits, float Multiple>
 inline constexpr with_gradients<fqt::symmetric<Bits, fqt::stochastic, fqt::per_sample, fqt::rms_multiple<Multiple>>,

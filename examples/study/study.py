@@ -7,7 +7,7 @@ stopped and called anew at any time.
 Usage: study.py --program <fqt> --data <folder of CIFAR-10> [--file FILE] [--runs DIR] [--jobs N] [--plan] [stage ...]
 
 Stages, each of which needs the results of those before it:
-  rates     learning rate of every row, on held-out training images
+  rates     learning rate of every row, on held-out training images; other multiples of the rms at which a grid ends
   forms     form and weight of a rectifier of gains, on held-out training images, for the two rows with a grid a tensor
   weights   weight of the chosen form for every row, and rate with bounded branches, on held-out training images
   test      tier 1: every row with and without the rectifier, three seeds, on the test set, which nothing above has seen
@@ -39,13 +39,18 @@ STAGES = ["rates", "forms", "weights", "test", "parts", "more"]
 RATES = [0.1, 0.2, 0.4]
 # Tier 1. The first four have no rectifier: float gradients, and blocks that add little noise.
 PLAIN_ROWS = ["fp32", "w8a8", "blocks4", "blocks3"]
-ROWS = ["tensor8", "tensor4", "tensor2", "w8a8g4", "w8a8g2", "luq4", "luq2", "blocks2"]
+ROWS = ["tensor8", "tensor4", "tensor4-rms12", "tensor2", "w8a8g4", "w8a8g2", "luq4", "luq2", "blocks2"]
+# Multiples of the rms at which a grid ends, held out at the rate of the row that has none.
+MULTIPLES = {"tensor4-rms6": "tensor4", "tensor4-rms24": "tensor4", "sample3": "w8a8g4", "sample3-rms6": "w8a8g4",
+             "sample3-rms12": "w8a8g4", "sample2-rms3": "w8a8g2", "sample2-rms6": "w8a8g2"}
+TIED = {"tensor4-rms12": 0.2}  # rates that were within 0.1 points of the best, held out, and are tested as well
 # Tier 2, with the row that each is a change of: it is not tuned, but has that row's rate.
-PARTS = {"sample3": "w8a8g4", "tensor3": "tensor4", "luq3": "luq4", "channel4": "tensor4", "split4": "w8a8g4",
-         "split3": "w8a8g4", "split2": "w8a8g2", "averaged3": "w8a8g4", "averaged2": "w8a8g2", "clipped3": "w8a8g4",
-         "clipped2": "w8a8g2", "blocks2-8": "blocks2", "blocks2-independent": "blocks2", "dorefa4": "w8a8g4",
-         "bhq4": "w8a8g4", "ui8": "tensor8", "daint8": "tensor8", "niti": "tensor8", "sbm": "tensor8"}
-COMPARED = ["split4", "bhq4", "sample3"]  # those that a goal rests on, or is measured by: further seeds
+PARTS = {"sample3": "w8a8g4", "tensor3": "tensor4", "luq4-sample": "luq4", "luq3": "luq4", "channel4": "tensor4",
+         "split4": "w8a8g4", "split3": "w8a8g4", "split2": "w8a8g2", "averaged3": "w8a8g4", "averaged2": "w8a8g2",
+         "clipped3": "w8a8g4", "clipped2": "w8a8g2", "sample2-rms3": "w8a8g2", "blocks2-8": "blocks2",
+         "blocks2-independent": "blocks2", "dorefa4": "w8a8g4", "bhq4": "w8a8g4", "ui8": "tensor8", "daint8": "tensor8",
+         "niti": "tensor8", "sbm": "tensor8"}
+COMPARED = ["split4", "bhq4", "sample3", "luq4-sample"]  # those that a goal rests on, or is measured by: further seeds
 LONG_RUNS = [("resnet20", 30), ("resnet20", 200), ("resnet56", 30), ("mobilenet-v2", 30), ("resnet20-100", 30)]
 OTHER_NETWORKS = {"sbm": "resnet20-range"}
 OTHER_OPTIMIZERS = {"ui8": "deviating", "niti": "niti"}
@@ -53,6 +58,7 @@ OWN_RATES = {"niti"}  # optimizers that take neither rate nor decay
 FORM_ROWS = ["tensor4", "tensor2"]
 START_ROWS = ["tensor2", "w8a8g2"]
 SIGMA_FORMS, SIGMA_WEIGHT = ["gain_energy", "gain_energy-through_sigma"], 1e-2
+CREST = ("tensor4", "gain_crest-quantized", 1e-2)
 DECADES = [1e-4, 1e-1, 1.0]  # weights of the chosen form beside those of the forms and the tuning
 FORMS = ["gain_energy", "gain_hinge", "gain_crest", "gain_crest-quantized", "even_gains-quantized",
          "unit_gain-through_sigma"]
@@ -179,6 +185,9 @@ def runs_of(stage, results):
     if stage == "rates":
         for scheme in PLAIN_ROWS + ROWS:
             yield from sum(rate_runs(results, "rates", scheme, RATES), [])
+        for scheme, like in MULTIPLES.items():
+            if (rate := best_rate(results, like)) is not None:
+                yield tuned("rates", scheme, rate=rate)
     elif stage == "forms":
         for scheme in FORM_ROWS:
             yield from (tuned("forms", scheme, rate=FORM_RATE, seed=seed) for seed in FORM_SEEDS)
@@ -190,7 +199,8 @@ def runs_of(stage, results):
         for seed, scheme in itertools.product(SEEDS, PLAIN_ROWS + ROWS):
             if (rate := best_rate(results, scheme)) is None:
                 continue
-            yield run_of("test", scheme, rate=rate, seed=seed)
+            for tested in {rate: None, TIED.get(scheme, rate): None}:
+                yield run_of("test", scheme, rate=tested, seed=seed)
             if scheme in ROWS and (run := rectified(results, "test", scheme, seed=seed)):
                 yield run
     elif stage == "parts":
@@ -213,6 +223,9 @@ def runs_of(stage, results):
         for scheme in START_ROWS:  # bounded branches without their loss: what the start alone does
             if (run := rectified(results, "ablation", scheme)) and run["last_gamma"] != 1:
                 yield {**run, "rectifier": "none", "rectification": 0.0}
+        if (rate := best_rate(results, CREST[0])) is not None:  # the form that helped most at 4 bits, held out
+            for seed in SEEDS:
+                yield run_of("ablation", CREST[0], rate=rate, rectifier=CREST[1], rectification=CREST[2], seed=seed)
         if (rate := best_rate(results, "tensor4")) is not None:  # sigma a constant, or not
             for form in SIGMA_FORMS:
                 yield run_of("ablation", "tensor4", rate=rate, rectifier=form, rectification=SIGMA_WEIGHT)

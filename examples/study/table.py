@@ -9,20 +9,28 @@ import math
 import pathlib
 import sys
 
-from study import OWN_RATES, chance, lines_of
+from study import OWN_RATES, TIED, chance, lines_of
 
 NAMES = {
     "fp32": ("fp32", "float", ""),
     "w8a8": ("8-bit weights and activations", "float", ""),
     "tensor8": ("linear, a grid a tensor", "8", 255),
     "tensor4": ("linear, a grid a tensor", "4", 15),
+    "tensor4-rms6": ("linear, a grid a tensor clipped at 6 rms", "4", 15),
+    "tensor4-rms12": ("linear, a grid a tensor clipped at 12 rms", "4", 15),
+    "tensor4-rms24": ("linear, a grid a tensor clipped at 24 rms", "4", 15),
     "channel4": ("linear, a grid a tensor, a channel's into dW", "4", 15),
     "tensor3": ("linear, a grid a tensor", "3", 7),
     "tensor2": ("linear, a grid a tensor", "2", 3),
     "w8a8g4": ("linear, a grid a sample", "4", 15),
     "sample3": ("linear, a grid a sample", "3", 7),
     "w8a8g2": ("linear, a grid a sample", "2", 3),
+    "sample3-rms6": ("linear, a grid a sample clipped at 6 rms", "3", 7),
+    "sample3-rms12": ("linear, a grid a sample clipped at 12 rms", "3", 7),
+    "sample2-rms3": ("linear, a grid a sample clipped at 3 rms", "2", 3),
+    "sample2-rms6": ("linear, a grid a sample clipped at 6 rms", "2", 3),
     "luq4": ("logarithmic (LUQ), a grid a tensor", "4", 15),
+    "luq4-sample": ("logarithmic (LUQ), a grid a sample", "4", 15),
     "luq3": ("logarithmic (LUQ), a grid a tensor", "3", 7),
     "luq2": ("logarithmic (LUQ), a grid a tensor", "2", 3),
     "split4": ("linear, a grid a sample, 8 bits into dW", "4 / 8", "15 / 255"),
@@ -83,6 +91,16 @@ def rectifier_of(row):
     return "" if row.rectifier == "none" else f"{row.rectifier} {row.rectification:g}" + begins(row.last_gamma)
 
 
+def of_schemes(runs, label):
+    """Accuracies of each scheme, plain and rectified: of its rows those that have most seeds, and of equals those at the
+    rate that tuning chose."""
+    def rank(item):
+        row, seeds = item
+        return len(seeds), row.rate != TIED.get(row.scheme)
+    return {(row.scheme, row.rectifier != "none"): list(seeds.values())
+            for row, seeds in sorted(rows(runs, label).items(), key=rank)}
+
+
 def tier_1(runs):
     found = rows(runs, "test")
     print("| gradients | bits into dX / dW | levels | rectifier | rate | test accuracy, % |")
@@ -95,11 +113,8 @@ def tier_1(runs):
 
 
 def gaps(runs):
-    """What each row is below fp32, and what a rectifier makes of it, with standard errors. Of several plain or
-    rectified rows of a scheme those count that have most seeds."""
-    best = {}
-    for row, seeds in sorted(rows(runs, "test").items(), key=lambda item: len(item[1])):
-        best[row.scheme, row.rectifier != "none"] = list(seeds.values())
+    """What each row is below fp32, and what a rectifier makes of it, with standard errors."""
+    best = of_schemes(runs, "test")
     if ("fp32", False) not in best:
         return
 

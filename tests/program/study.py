@@ -103,6 +103,13 @@ with tempfile.TemporaryDirectory() as folder:
     for scheme in study.PARTS:
         seeds = {run["seed"] for run in parts if run["scheme"] == scheme}
         assert seeds == set(study.SEEDS if scheme in study.COMPARED else [1]), scheme
+    multiples = {run["scheme"]: run["rate"] for run in tuned if run["scheme"] in study.MULTIPLES}
+    assert multiples == {scheme: study.best_rate(results, like) for scheme, like in study.MULTIPLES.items()}
+    scheme, form, weight = study.CREST
+    crests = [run for run in first + rest if run["split"] == "test"
+              and (run["scheme"], run["rectifier"], run["rectification"]) == (scheme, form, weight)]
+    assert sorted(run["seed"] for run in crests) == study.SEEDS
+    assert {run["rate"] for run in crests} == {study.best_rate(results, scheme)}
     run_stages(file, ["more"])
 
     # The command of a run says what the run is, and leaves out what its optimizer does not take.
