@@ -45,6 +45,8 @@ def main(source, target):
                       if scheme == s and is_rectified == rectified]
             if points:
                 x, mean, error = zip(*sorted(points))
+                if all(map(math.isnan, error)):
+                    error = None
                 axes.errorbar(x, mean, error, color=color, marker=marker, markersize=5.5, linewidth=1.2, capsize=2,
                               linestyle="--" if rectified else "-", markerfacecolor="white" if rectified else color,
                               label=name + (", rectified" if rectified else ""))
