@@ -92,8 +92,8 @@ def rectifier_of(row):
 
 
 def of_schemes(runs, label):
-    """Accuracies of each scheme, plain and rectified: of its rows those that have most seeds, and of equals those at the
-    rate that tuning chose."""
+    """Accuracies of each scheme, plain and rectified: of its rows those that have most seeds, and of equals those at
+    the rate that tuning chose."""
     def rank(item):
         row, seeds = item
         return len(seeds), row.rate != TIED.get(row.scheme)
