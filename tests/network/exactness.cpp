@@ -167,9 +167,8 @@ namespace {
 template <int Bits>
 struct rounded_first : symmetric<Bits> {};
 
-template <int Bits, bool Signed>
-void check_rounding_when_stored() {
-    constexpr fqt::shape s{16, 5, 8};
+template <int Bits, bool Signed, fqt::shape s>
+void check_rounding_in() {
     constexpr float most = fqt::limits_of(Bits, Signed).high, step = 0.37f,
                     never = std::numeric_limits<float>::quiet_NaN();
     // On and beside grid points, half way, at and beyond the ends.
@@ -190,6 +189,12 @@ void check_rounding_when_stored() {
         return std::pair{bytes, greatest};
     };
     CHECK(stored(std::type_identity<symmetric<Bits>>{}) == stored(std::type_identity<rounded_first<Bits>>{}));
+}
+
+template <int Bits, bool Signed>
+void check_rounding_when_stored() {
+    check_rounding_in<Bits, Signed, fqt::shape{16, 5, 8}>(); // four blocks at a time
+    check_rounding_in<Bits, Signed, fqt::shape{16, 3, 7}>(); // one by one
 }
 
 } // namespace
