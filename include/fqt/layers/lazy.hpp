@@ -10,7 +10,7 @@
 //   range(c)             optional: an interval that holds every value of channel c in this batch, known without a pass
 //   units, unit_*        optional: values as they are stored, and the scale and bias that make them real
 //   is_deferred          optional: whether a product's sums are yet to be computed, before which nothing can be loaded;
-//   with_sums(f)         then: the same tensor with f(those sums) instead (deferred.hpp)
+//   with_sums(f)         then: the same tensor, of its own kind, with f(those sums) instead (deferred.hpp)
 
 #include <fqt/core/half.hpp>
 #include <fqt/core/shape.hpp>
@@ -39,11 +39,22 @@ concept is_deferred = requires {
     requires X::is_deferred;
 };
 
+struct same_sums {
+    auto operator()(const auto& sums) const { return sums; }
+};
+
 /// x, with f(those) in the place of deferred sums.
 template <class X, class F>
 auto with_sums(const X& x, const F& f) {
-    if constexpr (is_deferred<X>) return x.with_sums(f);
-    else return x;
+    if constexpr (is_deferred<X>) {
+        static_assert(
+            std::same_as<decltype(x.with_sums(same_sums{})), X>,
+            "fqt: this lazy tensor has its base's with_sums(f), which leaves out what it adds; give it one of "
+            "its own, which makes its type anew (layers/lazy.hpp)");
+        return x.with_sums(f);
+    } else {
+        return x;
+    }
 }
 
 constexpr std::size_t offset_of(shape s, int n, int p, int b) {
