@@ -16,22 +16,28 @@ namespace {
 struct expectation {
     geometry g;
     bool forward = true, input_gradient = true, weight_gradient = true;
+    bool by_columns = false; // how samples are staged for the former two
 };
 constexpr expectation cases[] = {
-    {geometry_of({16, 4, 32}, 16, {3, 1, 1})},                     // two matrices in a row, one block
-    {geometry_of({32, 5, 19}, 48, {3, 1, 1})},                     // sites that two share; an odd block left
-    {geometry_of({80, 3, 5}, 20, {3, 1, 1})},                      // a row of taps in four parts; padded outputs
-    {geometry_of({64, 7, 7}, 32, {1, 1, 0})},                      // steps in one part of 14
-    {geometry_of({128, 5, 5}, 48, {5, 1, 2})},                     // weights in spans, sums put aside
-    {geometry_of({32, 8, 10}, 32, {3, 2, 1})},                     // stride 2: phases of 1 to 4 taps
-    {geometry_of({32, 9, 9}, 64, {1, 2, 0})},                      // phases without taps
-    {geometry_of({16, 9, 9}, 34, {5, 2, 1})},                      // rows of the image by their remainders
-    {geometry_of({12, 8, 8}, 32, {3, 1, 1}), true, true, false},   // narrow pixels, 36 codes under a row of taps
-    {geometry_of({8, 9, 9}, 16, {5, 2, 1}), true, true, false},    // the same at stride 2
-    {geometry_of({20, 6, 6}, 32, {3, 1, 1}), true, true, false},   // channels that do not fill a block
-    {geometry_of({4, 9, 9}, 16, {7, 1, 3}), false, true, false},   // no part of 28 codes is long enough
-    {geometry_of({16, 18, 3}, 16, {3, 1, 1}), false, false, true}, // few sites in a row
-    {geometry_of({16, 3, 3}, 16, {3, 1, 0}), false, false, false}, // few sites at all
+    {geometry_of({16, 4, 32}, 16, {3, 1, 1})},                         // two matrices in a row, one block
+    {geometry_of({32, 5, 19}, 48, {3, 1, 1})},                         // sites that two share; an odd block left
+    {geometry_of({80, 3, 5}, 20, {3, 1, 1})},                          // a row of taps in four parts; padded outputs
+    {geometry_of({64, 7, 7}, 64, {1, 1, 0}), true, true, true, true},  // steps in one part of 14; no window
+    {geometry_of({128, 5, 5}, 64, {5, 1, 2}), true, true, true, true}, // weights in spans, sums put aside
+    {geometry_of({64, 8, 8}, 64, {3, 1, 1}), true, true, true, true},  // two rows of sites a matrix
+    {geometry_of({96, 7, 5}, 48, {3, 1, 1}), true, true, true,
+     true}, // matrices that share sites; channels in two parts
+    {geometry_of({64, 6, 8}, 64, {3, 1, 0}), true, true, true, true},  // no border forward, a wider one backward
+    {geometry_of({64, 2, 2}, 64, {3, 1, 1}), true, true, false, true}, // a matrix of four sites
+    {geometry_of({32, 8, 10}, 32, {3, 2, 1})},                         // stride 2: phases of 1 to 4 taps
+    {geometry_of({32, 9, 9}, 64, {1, 2, 0})},                          // phases without taps
+    {geometry_of({16, 9, 9}, 34, {5, 2, 1})},                          // rows of the image by their remainders
+    {geometry_of({12, 8, 8}, 32, {3, 1, 1}), true, true, false},       // narrow pixels, 36 codes under a row of taps
+    {geometry_of({8, 9, 9}, 16, {5, 2, 1}), true, true, false},        // the same at stride 2
+    {geometry_of({20, 6, 6}, 32, {3, 1, 1}), true, true, false},       // channels that do not fill a block
+    {geometry_of({4, 9, 9}, 16, {7, 1, 3}), false, true, false},       // no part of 28 codes is long enough
+    {geometry_of({16, 18, 3}, 16, {3, 1, 1}), false, false, true},     // few sites in a row
+    {geometry_of({16, 3, 3}, 16, {3, 1, 0}), false, false, false},     // few sites at all
 };
 
 bool same(const std::vector<std::int64_t>& expected, const collect<std::int64_t>& sums) {
@@ -78,6 +84,8 @@ void check(const code_case& c) {
     CHECK(kernels::in_matrices<kernels::forward_correlation(g), kernels::integer, Arch, longest> == E.forward);
     CHECK(kernels::in_matrices<kernels::input_gradient_correlation(g, 0, 0), kernels::integer, Arch,
                                longest> == E.input_gradient);
+    CHECK(kernels::by_columns<kernels::forward_correlation(g), kernels::integer> == E.by_columns);
+    CHECK(kernels::by_columns<kernels::input_gradient_correlation(g, 0, 0), kernels::integer> == E.by_columns);
     CHECK(kernels::gradient_in_matrices<g, kernels::integer, Arch, longest> == E.weight_gradient);
 
     const auto x = random_codes(g.in.size(), c.low, c.high, 1),
@@ -145,25 +153,39 @@ TEST_CASE_TEMPLATE("sums that int32 cannot hold, and those of an image too large
     CHECK_FALSE(kernels::gradient_in_matrices<g, kernels::integer, A, 63>);
 }
 
-TEST_CASE_TEMPLATE("a sample that is read as it is stored is not read beyond its end", A, FQT_ARCHS_WITH_MATRICES) {
-    constexpr geometry g = geometry_of({32, 3, 19}, 32, {1, 1, 0});
-    using forward = kernels::forward_product<g, kernels::integer, A>;
-    static_assert(kernels::in_matrices<kernels::forward_correlation(g), kernels::integer, A, kernels::longest_sum>);
+namespace {
+
+/// The forward product of a sample that lies in memory: read there if it needs no border, or else copied row by row.
+template <geometry G, class Arch>
+void check_stored() {
+    using forward = kernels::forward_product<G, kernels::integer, Arch>;
+    static_assert(kernels::in_matrices<kernels::forward_correlation(G), kernels::integer, Arch, kernels::longest_sum>);
     struct stored_source : code_source {
         const std::byte* sample;
         const std::byte* stored_bytes() const { return sample; }
     };
-    const auto x = random_codes(g.in.size(), 0, 255, 1), w = random_codes(g.weights(), -127, 127, 2);
+    const auto x = random_codes(G.in.size(), 0, 255, 1), w = random_codes(G.weights(), -127, 127, 2);
     const std::vector<std::int8_t> weights(w.begin(), w.end());
     std::vector<std::byte> sample; // of the sample's size, so that a sanitizer sees what is read beyond it
     for (int code : x) sample.push_back(std::byte(code));
-    std::vector<std::int64_t> y(static_cast<std::size_t>(g.out().size()));
-    kernels::reference::forward(g, x.data(), w.data(), y.data());
-    buffer packed(forward::packed_bytes);
+    std::vector<std::int64_t> y(static_cast<std::size_t>(G.out().size()));
+    kernels::reference::forward(G, x.data(), w.data(), y.data());
+    buffer packed(forward::packed_bytes), staged(forward::staged_bytes);
     forward::pack(weights.data(), false, packed);
-    collect<std::int64_t> sums(g.out());
-    const std::byte* operands = forward::operands_of(stored_source{{x, 32, false}, sample.data()}, nullptr);
-    CHECK(operands == sample.data());
+    collect<std::int64_t> sums(G.out());
+    const std::byte* operands = forward::operands_of(stored_source{{x, G.in.channels, false}, sample.data()}, staged);
+    CHECK((operands == sample.data()) == (G.pad == 0 && G.taps() == 1));
     forward::run(operands, packed, std::ref(sums));
     CHECK(same(y, sums));
+}
+
+} // namespace
+
+TEST_CASE_TEMPLATE("a sample that is read as it is stored is not read beyond its end", A, FQT_ARCHS_WITH_MATRICES) {
+    check_stored<geometry_of({32, 3, 19}, 32, {1, 1, 0}), A>();
+    check_stored<geometry_of({64, 7, 7}, 32, {1, 1, 0}), A>(); // rows of sites as one line
+}
+TEST_CASE_TEMPLATE("a stored sample is copied for each column of a window", A, FQT_ARCHS_WITH_MATRICES) {
+    check_stored<geometry_of({64, 8, 8}, 32, {3, 1, 1}), A>();
+    check_stored<geometry_of({64, 6, 8}, 32, {3, 1, 0}), A>();
 }

@@ -1,8 +1,12 @@
 #pragma once
 // SPDX-License-Identifier: BSD-3-Clause
-// The kernel of correlate.hpp on matrix registers. Rows of a matrix of operands are neighbouring sites of one row, and
-// its columns a part of the bytes under one row of taps, which lie side by side in the staged sample: the channels of
-// one tap after those of another. Two such matrices times those of two blocks of 16 outputs are multiplied at a time.
+// The kernel of correlate.hpp on matrix registers. Rows of a matrix of operands are neighbouring sites of one line, and
+// its columns a part of the bytes under one row of taps: the channels of one tap after those of another. Two such
+// matrices times those of two blocks of 16 outputs are multiplied at a time.
+//
+// A line is a row of sites, and taps lie side by side in the staged sample. Where a row fills less than a matrix, the
+// sample is staged once for each column of the window (staged_columns): then all sites are one line.
+//
 // Packed weights:
 //   [start of each sum: block] [16 lanes]                     int32, -bias * sum of the output's weights if signed
 //   [block / 2][row of taps][part of it][block % 2] [codes / 4] [16 lanes][4]
@@ -10,6 +14,7 @@
 
 #include <fqt/kernels/correlate.hpp>
 #include <fqt/kernels/matrix_tile.hpp>
+#include <fqt/kernels/staging.hpp>
 #include <fqt/simd/matrix.hpp>
 
 namespace fqt::kernels {
@@ -21,15 +26,35 @@ constexpr int codes_of_matrix(int codes) {
     return 0;
 }
 
+/// Matrices that so many sites take.
+constexpr int matrices_of(int sites) { return (sites + simd::most_matrix_rows - 1) / simd::most_matrix_rows; }
+
+/// Whether a correlation is to have its samples staged by columns of the window: a matrix takes several rows of sites
+/// then, and as many codes.
+template <correlation C, class Kind>
+inline constexpr bool by_columns = [] {
+    const int pixel_bytes = staged_channels<Kind>(C.depth), codes = codes_of_matrix(C.taps_x * pixel_bytes);
+    const bool is_whole = C.top == 0 && C.left == 0 && C.image_width == C.sites_x + C.taps_x - 1
+        && C.image_rows.end <= C.sites_y + C.taps_y - 1 && C.target_width == C.sites_x;
+    return C.plane == 0 && C.groups == 1 && C.stride == 1 && C.target_step == 1 && is_whole //
+        && codes > 0 && pixel_bytes % codes == 0 && C.sites_y > 1 && 2 * C.sites_x <= simd::most_matrix_rows;
+}();
+
 /// Whether a correlation is faster so: a matrix must have some rows, and some codes in each.
 template <correlation C, class Kind, class Arch, std::int64_t Longest>
 inline constexpr bool in_matrices = [] {
     if constexpr (!simd::has_matrices<Arch> || !std::is_same_v<Kind, integer>) return false;
     else
-        return C.plane == 0 && C.groups == 1 && C.sites_x >= 4 && C.sites_y > 0
+        return C.plane == 0 && C.groups == 1 && C.sites_y > 0
+            && (by_columns<C, Kind> ? C.sites_y * C.sites_x : C.sites_x) >= 4
             && codes_of_matrix(C.taps_x * staged_channels<Kind>(C.depth)) >= 32
             && std::int64_t{C.taps()} * C.depth <= Longest;
 }();
+
+/// How the samples of a correlation are staged, S being their shape with borders.
+template <correlation C, staged_shape S, class Kind, class Arch, std::int64_t Longest>
+using image_of = std::conditional_t<in_matrices<C, Kind, Arch, Longest> && by_columns<C, Kind>,
+                                    staged_columns<S, C.taps_x, Kind, Arch>, staged_image<S, Kind, Arch, C.plane != 0>>;
 
 template <correlation C, class Kind, class Arch, std::int64_t Longest>
     requires in_matrices<C, Kind, Arch, Longest>
@@ -38,14 +63,27 @@ private:
     static constexpr int output_blocks = blocks(C.outputs);
     static constexpr int pixel_bytes = staged_channels<Kind>(C.depth), row_bytes = C.taps_x * pixel_bytes;
     static constexpr int codes = codes_of_matrix(row_bytes), row_parts = row_bytes / codes;
-    static constexpr std::ptrdiff_t image_row_bytes = std::ptrdiff_t{C.image_width} * pixel_bytes;
+    static constexpr bool columns = by_columns<C, Kind>;
+    static constexpr std::ptrdiff_t image_row_bytes = std::ptrdiff_t{columns ? C.sites_x : C.image_width} * pixel_bytes,
+                                    column_bytes = columns ? (C.sites_y + C.taps_y - 1) * image_row_bytes : pixel_bytes;
+    // Where a part of a row of taps lies, from that row on.
+    static constexpr std::ptrdiff_t part_offset(int part) {
+        return columns ? part * codes / pixel_bytes * column_bytes + part * codes % pixel_bytes : part * codes;
+    }
 
-    // The last matrix of a row begins early enough to be whole, and shares its first sites with the one before.
-    static constexpr int matrices_in_row = (C.sites_x + simd::most_matrix_rows - 1) / simd::most_matrix_rows;
-    static constexpr int rows = (C.sites_x + matrices_in_row - 1) / matrices_in_row,
-                         matrices = C.sites_y * matrices_in_row;
-    static constexpr int first_site(int matrix) { return std::min(matrix % matrices_in_row * rows, C.sites_x - rows); }
-    static constexpr int shared_sites(int matrix) { return matrix % matrices_in_row * rows - first_site(matrix); }
+    // The last matrix of a line begins early enough to be whole, and shares its first sites with the one before.
+    static constexpr int line_sites = columns ? C.sites_y * C.sites_x : C.sites_x,
+                         matrices_in_line = matrices_of(line_sites),
+                         rows = (line_sites + matrices_in_line - 1) / matrices_in_line,
+                         matrices = (columns ? 1 : C.sites_y) * matrices_in_line;
+    static constexpr int first_site(int matrix) {
+        return std::min(matrix % matrices_in_line * rows, line_sites - rows);
+    }
+    static constexpr int shared_sites(int matrix) { return matrix % matrices_in_line * rows - first_site(matrix); }
+    static constexpr int target(int matrix, int row) {
+        const int line = matrix / matrices_in_line, site = first_site(matrix) + row;
+        return columns ? site : C.target(line, site);
+    }
 
     static constexpr std::ptrdiff_t start_bytes = std::ptrdiff_t{output_blocks} * vector_bytes,
                                     matrix_bytes = codes / 4 * vector_bytes, sum_bytes = rows * vector_bytes,
@@ -121,7 +159,7 @@ private:
         const matrix_tile<registers, Count, Blocks> tile{m};
         const std::byte *operands[Count], *weights[Blocks];
         for (int i = 0; i < Count; ++i)
-            operands[i] = staged + (C.top + (matrix + i) / matrices_in_row * C.stride) * image_row_bytes
+            operands[i] = staged + (C.top + (matrix + i) / matrices_in_line * C.stride) * image_row_bytes
                 + (C.left + first_site(matrix + i) * C.stride) * pixel_bytes;
         for (int i = 0; i < Blocks; ++i) weights[i] = packed + start_bytes + block * block_bytes + i * matrix_bytes;
         if (span == 0) tile.repeat(packed + block * vector_bytes, vector_bytes);
@@ -129,7 +167,7 @@ private:
         const int first = span * span_steps, end = std::min(first + span_steps, steps);
         int t = first / row_parts, part = first % row_parts;
         for (int step = first; step < end; ++step) {
-            tile.template multiply_add<typename Kind::operand>(operands, t * image_row_bytes + part * codes,
+            tile.template multiply_add<typename Kind::operand>(operands, t * image_row_bytes + part_offset(part),
                                                                C.stride * pixel_bytes, //
                                                                weights, step * Blocks * matrix_bytes, vector_bytes);
             if (++part == row_parts) part = 0, ++t;
@@ -138,10 +176,8 @@ private:
             static_assert(C.target_step == 1);
             if (span + 1 == spans) {
                 unroll<Count * Blocks>([&](auto i) FQT_INLINE_LAMBDA {
-                    const int at = matrix + i / Blocks;
-                    m.template store<i>(
-                        shared_epilogue.place(C.target(at / matrices_in_row, first_site(at)), block + i % Blocks),
-                        Epilogue::pixel_bytes);
+                    m.template store<i>(shared_epilogue.place(target(matrix + i / Blocks, 0), block + i % Blocks),
+                                        Epilogue::pixel_bytes);
                 });
                 return;
             }
@@ -152,7 +188,7 @@ private:
         for (int i = 0; i < Count; ++i)
             for (int row = shared_sites(matrix + i); row < rows; ++row)
                 for (int b = 0; b < Blocks; ++b)
-                    epilogue(C.target((matrix + i) / matrices_in_row, first_site(matrix + i) + row), block + b,
+                    epilogue(target(matrix + i, row), block + b,
                              sums_type::load(reinterpret_cast<const std::int32_t*>(sums + (i * Blocks + b) * sum_bytes
                                                                                    + row * vector_bytes)));
     }

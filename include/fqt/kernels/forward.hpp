@@ -17,7 +17,7 @@ template <geometry G, class Kind, class Arch, std::int64_t Longest = longest_sum
 struct forward_product {
 private:
     using product = correlate<forward_correlation(G), Kind, Arch, Longest>;
-    using image = staged_image<forward_image(G), Kind, Arch, is_depthwise(G)>;
+    using image = image_of<forward_correlation(G), forward_image(G), Kind, Arch, Longest>;
 
 public:
     using sums_type = typename product::sums_type;
@@ -47,7 +47,7 @@ public:
     template <class Source>
     static const std::byte* operands_of(const Source& x, std::byte* staged) {
         // In groups, the last step of a window reads on beyond its pixel, and so beyond the sample.
-        constexpr bool as_stored = is_integer<Kind> && G.groups == 1 && G.pad == 0 && G.in.channels % lanes == 0;
+        constexpr bool as_stored = is_integer<Kind> && G.groups == 1 && image::adds_nothing;
         if constexpr (as_stored && requires { x.stored_bytes(); }) return x.stored_bytes();
         stage(x, staged);
         return staged;

@@ -23,7 +23,7 @@ private:
     static constexpr bool dense = is_dense(G);
     static constexpr int phases = dense ? 1 : G.stride;
     static constexpr int input_blocks = blocks(G.in.channels);
-    using image = staged_image<input_gradient_image(G), Kind, Arch, is_depthwise(G)>;
+    using image = image_of<input_gradient_correlation(G, 0, 0), input_gradient_image(G), Kind, Arch, Longest>;
     template <int Phase>
     using product = correlate<input_gradient_correlation(G, Phase / phases, Phase % phases), Kind, Arch, Longest>;
 

@@ -32,6 +32,14 @@ constexpr std::byte border_of(const Source& source) {
     else return std::byte{0};
 }
 
+/// Whether the rows of a source are what is staged of S: unsigned bytes, and no lanes that a staged pixel leaves out.
+template <staged_shape S, class Kind, class Source>
+inline constexpr bool copies_rows = requires(const Source& source) {
+    requires is_integer<Kind>;
+    requires S.inner.channels % lanes == 0;
+    source.stored_bytes();
+};
+
 template <staged_shape S, class Kind, class Arch, bool ByBlock = false>
 struct staged_image {
 private:
@@ -44,6 +52,8 @@ private:
     static constexpr std::ptrdiff_t row_bytes = std::ptrdiff_t{S.width()} * pixel_bytes;
 
 public:
+    /// Whether a staged sample of whole blocks is no more than its pixels in their order.
+    static constexpr bool adds_nothing = S.pixels() == S.inner.pixels() && S.inner.channels % lanes == 0;
     // Whole blocks are written even where a pixel is narrower: the next pixel overwrites the excess, the last one needs
     // a block more. Depthwise products read a group of pixels at each.
     static constexpr std::size_t bytes =
@@ -58,19 +68,12 @@ public:
     }
 
 private:
-    // Whether a source's rows are what is staged: unsigned bytes, and no lanes that a staged pixel leaves out.
-    template <class Source>
-    static constexpr bool copies_rows =
-        is_integer<Kind> && !ByBlock && pixel_bytes == plane_blocks * block_bytes && requires(const Source& source) {
-        source.stored_bytes();
-    };
-
     template <class Source>
     static std::byte* stage_plane(const Source& source, int first_block, std::byte border, std::byte* to) {
         to = fill(to, S.top * row_bytes, border);
         for (int y = 0, pixel = 0; y < S.inner.height; ++y) {
             to = fill(to, S.left * pixel_bytes, border);
-            if constexpr (copies_rows<Source>) {
+            if constexpr (copies_rows<S, Kind, Source> && !ByBlock) {
                 constexpr int inner_bytes = S.inner.width * pixel_bytes;
                 std::memcpy(to, source.stored_bytes() + y * inner_bytes, inner_bytes);
                 to += inner_bytes;
@@ -89,6 +92,47 @@ private:
     static std::byte* fill(std::byte* to, std::ptrdiff_t count, std::byte value) {
         std::memset(to, static_cast<int>(value), static_cast<std::size_t>(count));
         return to + count;
+    }
+};
+
+/// A copy for each of `Taps` columns of a window of stride 1, shifted by it, as far as there are sites:
+/// [column of the window][y][x of the site][channel]. So one distance lies between the operands of all sites.
+template <staged_shape S, int Taps, class Kind, class Arch>
+struct staged_columns {
+private:
+    static constexpr int pixel_bytes = staged_channels<Kind>(S.inner.channels), sites = S.width() - Taps + 1;
+    static constexpr std::ptrdiff_t row_bytes = std::ptrdiff_t{sites} * pixel_bytes,
+                                    column_bytes = S.height() * row_bytes;
+    static_assert(is_integer<Kind> && sites > 0 && pixel_bytes == blocks(S.inner.channels) * lanes);
+
+public:
+    static constexpr bool adds_nothing = Taps == 1 && S.pixels() == S.inner.pixels() && S.inner.channels % lanes == 0;
+    static constexpr std::size_t bytes = whole_lines(Taps * column_bytes + S.width() * pixel_bytes);
+
+    template <class Source>
+    static void stage(const Source& source, std::byte* staged) {
+        const int border = static_cast<int>(border_of<Kind>(source));
+        for (int u = 0; u < Taps; ++u) {
+            std::byte* column = staged + u * column_bytes;
+            std::memset(column, border, S.top * row_bytes);
+            std::memset(column + column_bytes - S.bottom * row_bytes, border, S.bottom * row_bytes);
+        }
+        // Behind the copies, a row with its borders, of which each takes a part.
+        std::byte* const row = staged + Taps * column_bytes;
+        std::memset(row, border, S.width() * pixel_bytes);
+        for (int y = 0; y < S.inner.height; ++y) {
+            std::byte* to = row + S.left * pixel_bytes;
+            if constexpr (copies_rows<S, Kind, Source>) {
+                constexpr int inner_bytes = S.inner.width * pixel_bytes;
+                std::memcpy(to, source.stored_bytes() + y * inner_bytes, inner_bytes);
+            } else {
+                for (int x = 0; x < S.inner.width; ++x)
+                    for (int block = 0; block < blocks(S.inner.channels); ++block, to += lanes)
+                        lanes_of<Kind, Arch>(source, y * S.inner.width + x, block).store(to);
+            }
+            for (int u = 0; u < Taps; ++u)
+                std::memcpy(staged + u * column_bytes + (S.top + y) * row_bytes, row + u * pixel_bytes, row_bytes);
+        }
     }
 };
 
