@@ -32,6 +32,7 @@
 #include <fqt/kernels/kind.hpp>
 #include <fqt/kernels/limits.hpp>
 #include <fqt/kernels/matrix_tile.hpp>
+#include <fqt/kernels/pack.hpp>
 #include <fqt/kernels/pixel_groups.hpp>
 #include <fqt/kernels/reference.hpp>
 #include <fqt/kernels/running_gradient.hpp>

@@ -15,6 +15,7 @@
 
 #include <fqt/kernels/kind.hpp>
 #include <fqt/kernels/limits.hpp>
+#include <fqt/kernels/pack.hpp>
 #include <fqt/kernels/taps.hpp>
 #include <fqt/kernels/tile_shape.hpp>
 #include <fqt/kernels/unroll.hpp>
@@ -104,7 +105,6 @@ private:
     static constexpr even_tiles tiles = split_evenly(C.sites_x, std::max(shape_of_tile.rows, 1));
     // Taps whose weights fit the registers together; on AVX2, one after the other.
     static constexpr int taps_at_once = std::clamp(registers::operands / vectors, 1, std::max(row_taps, 1));
-    static constexpr int group_of_weights = Kind::group * static_cast<int>(sizeof(weight));
     static constexpr int step_bytes = row_taps * vectors * vector_bytes;
 
     static constexpr std::size_t start_bytes =
@@ -120,9 +120,9 @@ public:
     /// Packed weights can be written in so many independent parts.
     static constexpr int parts = output_blocks / vectors;
 
-    /// Writes one part; weight_at(output, channel of its group, t, u) gives the logical weights.
-    template <class WeightAt>
-    static void pack(const WeightAt& weight_at, bool is_signed, int part, std::byte* packed) {
+    /// Writes one part of the packed form of weights (pack.hpp).
+    template <class Weights>
+    static void pack(const Weights& weights, bool is_signed, int part, std::byte* packed) {
         const int block = part * vectors;
         if constexpr (is_integer<Kind>)
             for (int i = 0; i < range_count; ++i) std::memset(start_of(packed, i, block), 0, vectors * vector_bytes);
@@ -131,23 +131,17 @@ public:
             const int tap_row = step / groups_of_channels;
             const int channel = first_channel(block) + step % groups_of_channels * Kind::group;
             for (int tap = 0; tap < row_taps; ++tap)
-                for (int output = block * lanes; output < (block + vectors) * lanes; ++output, to += group_of_weights) {
-                    weight w[Kind::group]{};
-                    for (int i = 0; i < Kind::group; ++i)
-                        if (output < C.outputs && channel + i < C.depth
-                            && (C.groups == 1 || channels.meets(channel + i, output)))
-                            w[i] = weight_at(output, (channel + i) % channels.group_channels(), tap_row / columns,
-                                             tap_row % columns + tap);
-                    std::memcpy(to, w, sizeof w);
+                for (int v = 0; v < vectors; ++v, to += vector_bytes) {
+                    pack_vector<C, Kind, Arch>(weights, block + v, channel, tap_row / columns, tap_row % columns + tap,
+                                               to);
                     if constexpr (is_integer<Kind>)
-                        if (is_signed)
-                            for (int i = 0; i < range_count; ++i)
-                                if (ranges.at[i].first <= step && step < ranges.at[i].end) {
-                                    std::byte* start = start_of(packed, i, 0) + output * 4;
-                                    store(start, load<std::int32_t>(start) - Kind::bias * (w[0] + w[1] + w[2] + w[3]));
-                                }
+                        for (int i = 0; i < range_count; ++i)
+                            if (is_signed && ranges.at[i].first <= step && step < ranges.at[i].end)
+                                add_bias<Kind, Arch>(to, start_of(packed, i, block + v));
                 }
         }
+        if constexpr (is_integer<Kind>)
+            for (int i = 0; i < range_count; ++i) negate(start_of(packed, i, block), vectors * lanes);
     }
 
     /// Calls epilogue(target pixel, block, sums) once for every site and block of 16 outputs. Each tile copies it, so

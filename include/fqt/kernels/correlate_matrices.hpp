@@ -104,26 +104,20 @@ public:
     /// Packed weights can be written in so many independent parts.
     static constexpr int parts = (output_blocks + 1) / 2;
 
-    /// Writes one part; weight_at(output, channel of its group, t, u) gives the logical weights.
-    template <class WeightAt>
-    static void pack(const WeightAt& weight_at, bool is_signed, int part, std::byte* packed) {
+    /// Writes one part of the packed form of weights (pack.hpp).
+    template <class Weights>
+    static void pack(const Weights& weights, bool is_signed, int part, std::byte* packed) {
         const int first = part * 2, count = std::min(2, output_blocks - first);
-        std::int32_t sums[2 * lanes]{};
-        std::byte* to = packed + start_bytes + first * block_bytes;
+        std::byte *starts = packed + first * vector_bytes, *to = packed + start_bytes + first * block_bytes;
+        std::memset(starts, 0, static_cast<std::size_t>(count * vector_bytes));
         for (int t = 0; t < C.taps_y; ++t)
             for (int begin = 0; begin < row_bytes; begin += codes)
-                for (int block = first; block < first + count; ++block)
-                    for (int code = begin; code < begin + codes; code += 4)
-                        for (int lane = 0; lane < lanes; ++lane, to += 4) {
-                            const int output = block * lanes + lane, u = code / pixel_bytes, c = code % pixel_bytes;
-                            std::int8_t w[4]{};
-                            for (int i = 0; i < 4; ++i)
-                                if (output < C.outputs && c + i < C.depth) w[i] = weight_at(output, c + i, t, u);
-                            std::memcpy(to, w, sizeof w);
-                            sums[output - first * lanes] += w[0] + w[1] + w[2] + w[3];
-                        }
-        for (int i = 0; i < count * lanes; ++i)
-            store(packed + (first * lanes + i) * 4, is_signed ? -Kind::bias * sums[i] : 0);
+                for (int i = 0; i < count; ++i)
+                    for (int code = begin; code < begin + codes; code += Kind::group, to += vector_bytes) {
+                        pack_vector<C, Kind, Arch>(weights, first + i, code % pixel_bytes, t, code / pixel_bytes, to);
+                        if (is_signed) add_bias<Kind, Arch>(to, starts + i * vector_bytes);
+                    }
+        negate(starts, count * lanes);
     }
 
     /// Calls epilogue(target pixel, block, sums) once for every site and block of 16 outputs, or writes to where it

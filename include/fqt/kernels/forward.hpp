@@ -30,10 +30,7 @@ public:
     }
     /// One of `parts` parts of it, which are independent.
     static void pack(const typename Kind::weight* w, bool is_signed, int part, std::byte* packed) {
-        constexpr int channels = G.channels_per_group();
-        product::pack([w](int k, int c, int r,
-                          int s) { return w[(std::ptrdiff_t{k} * G.taps() + r * G.kernel_width + s) * channels + c]; },
-                      is_signed, part, packed);
+        product::pack(logical_weights{w}, is_signed, part, packed);
     }
     static constexpr int parts = product::parts;
 
@@ -59,6 +56,21 @@ public:
     static void run(const std::byte* staged, const std::byte* packed, const Epilogue& epilogue) {
         product::run(staged, packed, epilogue);
     }
+
+private:
+    struct logical_weights {
+        const typename Kind::weight* w;
+        static constexpr std::ptrdiff_t channels = G.channels_per_group(), output_weights = G.taps() * channels;
+
+        const auto& operator()(int k, int c, int r, int s) const {
+            return w[k * output_weights + (r * G.kernel_width + s) * channels + c];
+        }
+        template <class>
+        FQT_INLINE void store(int k, int c, int r, int s, std::byte* to) const {
+            const auto* from = &(*this)(k, c, r, s);
+            for (int i = 0; i < lanes; ++i, from += output_weights) std::memcpy(to + i * 4, from, 4);
+        }
+    };
 };
 
 } // namespace fqt::kernels

@@ -12,6 +12,7 @@
 
 #include <fqt/kernels/correlate.hpp>
 #include <fqt/kernels/staging.hpp>
+#include <fqt/simd/transpose.hpp>
 
 #include <array>
 
@@ -55,7 +56,7 @@ public:
     static void pack(const typename Kind::weight* w, bool is_signed, int part, std::byte* packed) {
         unroll<phases * phases>([&](auto i) {
             if (part >= 0 && part < product<i>::parts)
-                product<i>::pack(weight_of_phase<i>(w), is_signed, part, packed + offsets[i]);
+                product<i>::pack(weights_of_phase<i>{w}, is_signed, part, packed + offsets[i]);
             part -= product<i>::parts;
         });
     }
@@ -95,27 +96,42 @@ private:
         }
     };
 
-    /// Weights as the correlation of phase I counts them.
+    /// Weights as the correlation of phase I counts them: its outputs are channels c, its channels outputs k.
     template <int I>
-    static auto weight_of_phase(const typename Kind::weight* w) {
-        if constexpr (dense) {
-            return [w](int input, int k, int, int) { return dense_weight(w, input, k); };
-        } else {
-            constexpr int last_r = phase_of(G.in.height, G.kernel_height, G.stride, G.pad, I / phases).last_tap;
-            constexpr int last_s = phase_of(G.in.width, G.kernel_width, G.stride, G.pad, I % phases).last_tap;
-            return [w](int c, int group_k, int t, int u) {
-                constexpr int channels = G.channels_per_group(), outputs = G.outputs_per_group();
-                const int k = c / channels * outputs + group_k, r = last_r - t * G.stride, s = last_s - u * G.stride;
-                return w[(std::ptrdiff_t{k} * G.taps() + r * G.kernel_width + s) * channels + c % channels];
-            };
+    struct weights_of_phase {
+        using weight = typename Kind::weight;
+        static constexpr int channels = G.channels_per_group(), output_weights = G.taps() * channels,
+                             last_r = phase_of(G.in.height, G.kernel_height, G.stride, G.pad, I / phases).last_tap,
+                             last_s = phase_of(G.in.width, G.kernel_width, G.stride, G.pad, I % phases).last_tap;
+        const weight* w;
+
+        weight operator()(int c, int group_k, int t, int u) const {
+            if (dense && c % padded(channels) >= channels) return {};
+            return *at(c, group_k, t, u);
         }
-    }
-    static typename Kind::weight dense_weight(const typename Kind::weight* w, int input, int k) {
-        constexpr int stored = padded(G.in.channels);
-        const int c = input % stored, pixel = input / stored;
-        return c < G.in.channels ? w[(std::ptrdiff_t{k} * G.taps() + pixel) * G.in.channels + c]
-                                 : typename Kind::weight{};
-    }
+        template <class ForArch>
+        FQT_INLINE void store(int c, int k, int t, int u, std::byte* to) const {
+            if constexpr (!dense || channels % lanes == 0) {
+                const auto* from = reinterpret_cast<const std::byte*>(at(c, k, t, u));
+                simd::store_transposed<output_weights>(typename ForArch::registers{}, from, to);
+            } else {
+                for (int i = 0; i < lanes; ++i)
+                    for (int j = 0; j < Kind::group; ++j) *to++ = std::byte((*this)(c + i, k + j, t, u));
+            }
+        }
+
+    private:
+        const weight* at(int c, int group_k, int t, int u) const {
+            if constexpr (dense) { // outputs count through all input pixels
+                const int pixel = c / padded(channels);
+                return w + std::ptrdiff_t{group_k} * output_weights + pixel * channels + c % padded(channels);
+            } else {
+                const int k = c / channels * G.outputs_per_group() + group_k;
+                const int tap = (last_r - t * G.stride) * G.kernel_width + last_s - u * G.stride;
+                return w + std::ptrdiff_t{k} * output_weights + tap * channels + c % channels;
+            }
+        }
+    };
 };
 
 } // namespace fqt::kernels

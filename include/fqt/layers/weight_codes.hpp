@@ -195,12 +195,15 @@ private:
     void measure(int k) {
         const int row = sizes.row();
         const float* w = value_to_quantize() + k * row;
-        channel_measurement m{};
-        for (int i = 0; i < row; ++i) {
-            m.range = m.range.join({w[i], w[i]});
-            m.square = std::fma(double{w[i]}, double{w[i]}, m.square);
-            if constexpr (rule::needs >= measures::moments || rule::learned) m.magnitude += double{std::abs(w[i])};
-        }
+        floats<Arch> low(0.0f), high(0.0f);
+        auto magnitude = simd::f64x16<Arch>::zero(), square = magnitude;
+        each_block(w, row, [&](floats<Arch> v, int, int) FQT_INLINE_LAMBDA {
+            low = min(v, low);
+            high = max(v, high);
+            square.add_product(v, v);
+            if constexpr (rule::needs >= measures::moments || rule::learned) magnitude.add(abs(v));
+        });
+        channel_measurement m{{reduce_min(low), reduce_max(high)}, sum_of(magnitude), sum_of(square)};
         if constexpr (rule::needs == measures::histogram) {
             std::uint32_t* counts = histogram_ + std::ptrdiff_t{k} * magnitude_bins::count;
             std::fill_n(counts, magnitude_bins::count, 0u);
@@ -244,25 +247,49 @@ private:
                     std::int8_t* codes, float* decoded) {
         using values = floats<Arch>;
         const int row = sizes.row();
-        for (int first = 0; first < row; first += lanes) {
-            const int count = std::min(lanes, row - first);
-            float v[lanes]{}, u[lanes]{}, q[lanes], d[lanes];
-            std::copy_n(w + k * row + first, count, v);
+        each_block(w + k * row, row, [&](values v, int first, int count) FQT_INLINE_LAMBDA {
+            float u[lanes]{};
             if constexpr (traits::draws)
                 for (int i = 0; i < count; ++i) u[i] = uniform16(stream.bits16(rounding, k, first + i, row));
-            const auto rounded = passes::clamped<Arch>(quantizer::encode(values::load(v), g, values::load(u)), limits);
-            traits::integer(rounded, g).store(q);
-            for (int i = 0; i < count; ++i) {
-                const int integer = static_cast<int>(q[i]), at = k * row + first + i;
-                codes[at] = static_cast<std::int8_t>(integer); // the low byte
-                if constexpr (code_bytes == 2)
-                    codes[sizes.count() + at] = static_cast<std::int8_t>((integer + 128) >> 8);
+            const auto rounded = passes::clamped<Arch>(quantizer::encode(v, g, values::load(u)), limits);
+            const values integers = traits::integer(rounded, g);
+            const int at = k * row + first;
+            if (code_bytes == 1 && count == lanes) {
+                simd::store_codes<8, true>(reinterpret_cast<std::byte*>(codes + at), integers);
+            } else {
+                float q[lanes];
+                integers.store(q);
+                for (int i = 0; i < count; ++i) {
+                    const int integer = static_cast<int>(q[i]);
+                    codes[at + i] = static_cast<std::int8_t>(integer); // the low byte
+                    if constexpr (code_bytes == 2)
+                        codes[sizes.count() + at + i] = static_cast<std::int8_t>((integer + 128) >> 8);
+                }
             }
             if constexpr (Decodes) {
+                float d[lanes];
                 quantizer::decode(rounded, g).store(d);
-                std::copy_n(d, count, decoded + k * row + first);
+                std::copy_n(d, count, decoded + at);
             }
+        });
+    }
+
+    /// Calls visit(v, first, count) for every 16 of `row` numbers from `first` on; behind the last one are zeros.
+    template <class Visit>
+    FQT_INLINE static void each_block(const float* w, int row, Visit&& visit) {
+        int first = 0;
+        for (; first + lanes <= row; first += lanes) visit(floats<Arch>::load(w + first), first, lanes);
+        if (first < row) {
+            float rest[lanes]{};
+            std::copy_n(w + first, row - first, rest);
+            visit(floats<Arch>::load(rest), first, row - first);
         }
+    }
+    static double sum_of(const simd::f64x16<Arch>& sums) {
+        double of_lane[lanes], sum = 0;
+        sums.store(of_lane);
+        for (const double s : of_lane) sum += s;
+        return sum;
     }
 };
 
