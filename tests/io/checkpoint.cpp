@@ -344,6 +344,38 @@ TEST_CASE("what an optimizer of one's own keeps is named by text") {
     CHECK(other.velocities == own.velocities);
 }
 
+namespace {
+
+struct keeps_nothing {
+    void each_state(auto&&) {}
+};
+
+} // namespace
+
+TEST_CASE("an optimizer that keeps nothing is loaded from a file that has nothing of it") {
+    keeps_nothing none;
+    run r, other;
+    fqt::save(r.path, r.net, none);
+    fqt::load(r.path, other.net, none);
+    CHECK(std::ranges::equal(other.net.parameter("stem.0.weight").value, r.net.parameter("stem.0.weight").value));
+    CHECK_THROWS_WITH_AS(fqt::load(r.path, r.net, r.optimizer), doctest::Contains("saved without an optimizer"),
+                         fqt::error);
+}
+
+TEST_CASE("a link leads to a file that is yet to be written") {
+    run r;
+    const std::string link = r.folder.path + "/first.fqt";
+    std::filesystem::create_symlink("second.fqt", link);
+    std::filesystem::create_symlink(r.folder.path + "/target.fqt", r.folder.path + "/second.fqt");
+    fqt::save(link, r.net, r.optimizer);
+    CHECK(std::filesystem::is_symlink(link));
+    CHECK(fqt::read_file(r.folder.path + "/target.fqt") == fqt::read_file(link));
+    const std::string endless = r.folder.path + "/endless.fqt";
+    std::filesystem::create_symlink(endless, endless);
+    CHECK_THROWS_WITH_AS(fqt::save(endless, r.net), doctest::Contains("links without end"), fqt::error);
+    CHECK(std::filesystem::is_symlink(endless));
+}
+
 TEST_CASE("a link stays a link, and what it leads to is replaced") {
     run r;
     const std::string link = r.folder.path + "/latest.fqt";

@@ -106,12 +106,19 @@ std::vector<checkpoint_entry> entries_of(Network& network, Optimizer& optimizer)
     return entries;
 }
 
-/// The file that a path leads to, through links. Errors: what is no regular file, such as a device or a folder, which a
-/// checkpoint would take the place of.
-inline std::string real_path(const std::string& path) {
+/// The file that a path leads to, through links, also where there is none yet. Errors: links without end, and what is
+/// no regular file, such as a device or a folder, which a checkpoint would take the place of.
+inline std::string real_path(const std::string& path, int links = 0) {
 #if __has_include(<unistd.h>)
     struct ::stat found {};
-    if (::stat(path.c_str(), &found) != 0) return path; // none yet
+    if (::stat(path.c_str(), &found) != 0) {
+        char target[4096];
+        const auto length = ::readlink(path.c_str(), target, sizeof target);
+        if (length <= 0) return path; // no link
+        if (links == 40) fail("%s is a link among links without end; choose another path", path.c_str());
+        const std::string to(target, static_cast<std::size_t>(length));
+        return real_path(to[0] == '/' ? to : path.substr(0, path.rfind('/') + 1) + to, links + 1);
+    }
     if (!S_ISREG(found.st_mode))
         fail("%s is no file that a checkpoint may take the place of; choose another path", path.c_str());
     const std::unique_ptr<char, void (*)(void*)> real(::realpath(path.c_str(), nullptr), std::free);
@@ -291,7 +298,8 @@ inline void check_entries(checkpoint_file& file, const std::vector<checkpoint_en
     std::vector<std::string> missing, unknown;
     bool has_optimizer = false;
     for (const auto& [name, entry] : file.entries) has_optimizer = has_optimizer || of_optimizer(name);
-    if (with_optimizer && !has_optimizer)
+    const auto wanted = [](const checkpoint_entry& e) { return of_optimizer(e.name); };
+    if (with_optimizer && !has_optimizer && std::ranges::any_of(entries, wanted)) // else it keeps nothing
         fail("%s was saved without an optimizer; load it by load(path, network), which starts the optimizer anew",
              file.path());
     for (const checkpoint_entry& e : entries) {
