@@ -81,6 +81,7 @@ void check_same(const program::run_header& before, const program::run_header& no
             fqt::fail("the run was begun with %s = %s and is to go on with %s; give the same, or another --run folder",
                       name.c_str(), a.c_str(), b.c_str());
     };
+    check("version of fqt", before.version, now.version);
     check("network", before.network, now.network);
     check("scheme", before.scheme, now.scheme);
     check("optimizer", before.optimizer, now.optimizer);
@@ -107,6 +108,15 @@ void check_folder(const settings& s) {
     if (s.resume && !std::filesystem::exists(s.log(), problem))
         fqt::fail("%s has a checkpoint and no log.jsonl, by which a run is resumed; name another folder to begin anew",
                   s.run.c_str());
+}
+
+/// Errors: results that would go into a file that the run itself keeps.
+void check_results(const settings& s, const std::string& results) {
+    std::error_code ignored;
+    const auto place = [&](const std::string& path) { return std::filesystem::weakly_canonical(path, ignored); };
+    for (const std::string& own : {s.log(), s.checkpoint(), s.report()})
+        if (!s.run.empty() && !results.empty() && place(results) == place(own))
+            fqt::fail("--results %s is a file that the run keeps in its folder; name another", results.c_str());
 }
 
 /// Makes the folder of a run where it is missing. Errors: one that cannot be made.
@@ -175,6 +185,7 @@ void train(const program::entry& e, const settings& s, const program::results_op
     program::run_header header = header_of(s, e, data, command);
     std::vector<program::epoch_line> epochs; // of the whole run, also of what it continues
     std::optional<program::log_writer> log;
+    check_results(s, results.file);
     if (!s.run.empty()) {
         check_folder(s);
         if (s.resume) {

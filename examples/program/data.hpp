@@ -16,6 +16,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <initializer_list>
+#include <set>
 #include <string>
 
 namespace program {
@@ -104,6 +105,11 @@ inline fqt::train_and_test read_folder(data_files files, const std::string& fold
 inline fqt::train_and_test load_data(const settings& s, fqt::shape input) {
     fqt::train_and_test sets = [&] {
         const bool is_word = std::ranges::count(data_words, s.data) > 0;
+        std::error_code ignored;
+        if (!is_word && !std::filesystem::is_directory(s.data, ignored))
+            fqt::fail("there is no folder %s; --data takes a folder with a data set, or a word, of which the nearest "
+                      "are %s",
+                      s.data.c_str(), nearest(s.data, data_words).c_str());
         const detail::data_files files = is_word ? detail::data_files::unknown : detail::files_of(s.data);
         if (s.scale_pictures && files != detail::data_files::pictures)
             fqt::fail("--scale-pictures is given, and %s holds no folders of PNG or JPEG files; leave it out",
@@ -111,16 +117,21 @@ inline fqt::train_and_test load_data(const settings& s, fqt::shape input) {
         if (s.data == "generated") return detail::generated({3, 32, 32});
         if (s.data == "generated-grey") return detail::generated({1, 28, 28});
         if (s.data == "fashion-mnist") return fqt::fashion_mnist();
-        std::error_code ignored;
-        if (!std::filesystem::is_directory(s.data, ignored))
-            fqt::fail("there is no folder %s; --data takes a folder with a data set, or a word, of which the nearest "
-                      "are %s",
-                      s.data.c_str(), nearest(s.data, data_words).c_str());
         return detail::read_folder(files, s.data, s, input);
     }();
     // The seed of the split is not the run's, so that runs are compared on the same images.
     if (s.held_out > 0) sets = fqt::held_out(sets.train, s.held_out, fqt::seed{0x5EED});
-    if (s.train_images > 0) sets.train = sets.train.take(std::min(s.train_images, sets.train.size()));
+    if (s.train_images > 0) {
+        const auto classes_of = [](const fqt::dataset& d) {
+            return std::set<fqt::class_label>(d.labels.begin(), d.labels.end()).size();
+        };
+        const std::size_t all = classes_of(sets.train);
+        const bool by_class = std::ranges::is_sorted(sets.train.labels); // as pictures in folders are
+        sets.train = sets.train.take(std::min(s.train_images, sets.train.size()));
+        if (const std::size_t some = classes_of(sets.train); by_class && some < all)
+            fqt::fail("the first %d training images of %s are of %zu of its %zu classes; give more --train-images",
+                      s.train_images, s.data.c_str(), some, all);
+    }
     return sets;
 }
 

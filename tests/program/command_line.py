@@ -246,6 +246,9 @@ if sys.argv[2] == "pictures":
     photos = run(*PHOTOS, "--scale-pictures", "--run", "photos")
     expect(photos.returncode == 0, f"pictures of all sizes are read: {photos.stderr}")
     expect(lines_of("photos/log.jsonl")[0]["classes"] == [f"class{n}" for n in range(10)], "folders are classes")
+    refuses(["first 20 training images of pictures are of 3 of its 10 classes", "--train-images"], *PHOTOS,
+            "--scale-pictures", "--train-images", "20")
+    refuses(["there is no folder pictrues"], *PHOTOS, "--scale-pictures", "--data", "pictrues")
 refuses(["no network is called 'lenet'", "'lenet5'"], "train", "--data", "generated", "--network", "lenet")
 refuses(["scheme called 'w8a8g3'", "'w8a8g4'"], *TRAIN, "--scheme", "w8a8g3")
 refuses(["'gain_cest'", "'gain_crest'"], *TRAIN, "--rectifier", "gain_cest")
@@ -257,6 +260,9 @@ refuses(["'-1' is not a whole number"], *TRAIN, "--seed", "-1")
 refuses(["empty name"], *TRAIN, "--run", "")
 refuses(["--nesterov", "--momentum"], *TRAIN, "--nesterov", "--momentum", "0")
 refuses(["--label", "--results"], *TRAIN, "--label", "mine")
+for own in ("log.jsonl", "checkpoint.fqt", "../refused/report.html"):
+    refuses(["--results refused/" + own, "keeps in its folder"], *TRAIN, "--run", "refused", "--results",
+            "refused/" + own)
 refuses(["'--netwrok'", "'--network'"], *TRAIN, "--netwrok", "lenet5")
 refuses(["list ", "train ", "report "])
 refuses(["'trian'", "'train'"], "trian", "--data", "generated-grey")

@@ -1,7 +1,7 @@
 #pragma once
 // SPDX-License-Identifier: BSD-3-Clause
-// What a run shows while it works: on a terminal a bar that is redrawn in place, elsewhere one plain line an epoch. The
-// clock is read here and nowhere else, so that nothing a run computes can depend on it.
+// What a run shows while it works: on a terminal a bar that is redrawn in place, elsewhere one plain line an epoch. Of
+// training the clock is read here alone, so that nothing a run computes can depend on it.
 
 #include <algorithm>
 #include <chrono>
