@@ -126,7 +126,8 @@ class Bench:
         values = values if isinstance(values, list) else [values]
         line = {"run": self.name, "suite": self.suite, "name": name, "metric": metric, "value": median(values),
                 "least": min(values), "most": max(values), "unit": unit, "seed": 1, "threads": threads,
-                "command": f"benchmarks/run.sh {self.suite}" + (" --quick" if self.quick else "")}
+                "command": "benchmarks/run.sh " + "--data DIR " * (self.data is not None)
+                + f"--epochs {self.epochs} " * (self.epochs is not None) + self.suite + " --quick" * self.quick}
         if peer is not None:
             line |= {"peer": peer, "peer_value": peer_value, "ratio": ratio}
         with self.results.open("a") as file:
