@@ -80,6 +80,21 @@ TEST_CASE("values, statistics and gradients are the textbook's, with gains of bo
     }
 }
 
+TEST_CASE("a batch of one value leaves running statistics as they are, unless it is the first") {
+    constexpr shape one{3, 1, 1};
+    normalization<one> l(4);
+    const numbers alone{7, -8, 0.5f}, x = random_numbers(12, 1, 2, 5);
+    l.forward(1, fqt::plain<one>{alone.data()});
+    CHECK(std::ranges::equal(l.running("mean"), alone));
+    l.forward(4, fqt::plain<one>{x.data()});
+    const auto kept = [](std::span<float> s) { return numbers(s.begin(), s.end()); };
+    const numbers mean = kept(l.running("mean")), variance = kept(l.running("variance"));
+    CHECK(mean != alone);
+    l.forward(1, fqt::plain<one>{alone.data()});
+    CHECK(kept(l.running("mean")) == mean);
+    CHECK(kept(l.running("variance")) == variance);
+}
+
 TEST_CASE("a smaller batch gives the bits of a layer that was planned for it") {
     normalization<dims> large(8), small(3);
     const numbers before = random_numbers(8 * dims.size(), -2, 5, 9), x = ordinary(3), g = gradients(3);

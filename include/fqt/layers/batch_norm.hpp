@@ -205,6 +205,7 @@ private:
             const double scale = product(inner_gamma(k), inverse_[k]);
             scale_[k] = static_cast<float>(scale);
             shift_[k] = static_cast<float>(std::fma(-mean, scale, value_at_mean(k)));
+            if (count == 1 && *seen_ > 0) continue; // which has no variance
             // Running statistics are in real numbers, since the units change with the grids; the variance is the
             // unbiased one.
             const float weight = *seen_ > 0 ? c.momentum : 1.0f;

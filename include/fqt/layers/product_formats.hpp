@@ -14,8 +14,8 @@ namespace fqt {
 template <class Scheme>
 constexpr float unit_of_sums(int products) {
     const std::int64_t greatest = std::int64_t{products}
-        * quantizer_traits<typename Scheme::activation_quantizer>::greatest_integer(false)
-        * quantizer_traits<typename Scheme::weight_quantizer>::greatest_integer(true);
+        * quantizer_traits<typename Scheme::activation_quantizer>::greatest_magnitude(false)
+        * quantizer_traits<typename Scheme::weight_quantizer>::greatest_magnitude(true);
     float unit = 1.0f;
     while (static_cast<double>(greatest) * double{unit} > 65504.0) unit /= 2;
     return unit;

@@ -252,7 +252,9 @@ private:
             if constexpr (traits::draws)
                 for (int i = 0; i < count; ++i) u[i] = uniform16(stream.bits16(rounding, k, first + i, row));
             const auto rounded = passes::clamped<Arch>(quantizer::encode(v, g, values::load(u)), limits);
-            const values integers = traits::integer(rounded, g);
+            values integers = traits::integer(rounded, g);
+            if constexpr (is_linear<quantizer>) // weights of 0, also on a grid without zero: dX would meet a stand-in
+                if (!(g.step > 0)) integers = values(0.0f);
             const int at = k * row + first;
             if (code_bytes == 1 && count == lanes) {
                 simd::store_codes<8, true>(reinterpret_cast<std::byte*>(codes + at), integers);
