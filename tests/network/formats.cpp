@@ -2,6 +2,7 @@
 // Which bits a scheme, its edges and with<scheme>(part) give each tensor, by what an observer is shown, and what they
 // take in memory.
 #include <fqt/quant/clip_memory.hpp>
+#include <fqt/quant/dorefa.hpp>
 #include <fqt/quant/learned_range.hpp>
 
 #include <doctest/doctest.h>
@@ -47,6 +48,18 @@ constexpr auto inside_a_residual = input<1, 4, 4> | named<"first">(dense<16>) | 
 
 constexpr auto pool_first =
     input<1, 8, 8> | named<"pools">(max_pool<> | relu) | named<"first">(dense<16>) | relu | named<"last">(dense<4>);
+
+constexpr auto pool_last =
+    input<1, 6, 6> | conv<16> | relu | conv<4> | max_pool<fqt::window{.kernel = 6, .stride = 1, .pad = 0}>;
+
+constexpr fqt::scheme<fqt::sign_of<fqt::per_channel>, fqt::symmetric<8>, gradient<8>, gradient<8>, fqt::binary16,
+                      fqt::bfloat16, fqt::binary16, fqt::uniform_edges>
+    signs{};
+constexpr auto two_layers = input<1, 4, 4> | named<"first">(dense<16>) | relu | named<"last">(dense<4>);
+
+struct lopsided : weights<8> {
+    static constexpr fqt::code_limits limits(bool is_signed) { return {is_signed ? -128 : 0, is_signed ? 127 : 255}; }
+};
 
 using learnt_range = fqt::symmetric<8, fqt::nearest, fqt::per_tensor, fqt::learned_step>;
 constexpr fqt::scheme<weights<8>, learnt_range, gradient<8>, gradient<8>, fqt::binary16, fqt::bfloat16, fqt::binary16,
@@ -154,6 +167,37 @@ TEST_CASE("what lies before the first product has that one's bits") {
     const recorder seen = observed<pool_first, four>();
     CHECK(seen.bits("first input") == 8);
     CHECK(seen.distinct.at("first input").size() > 16);
+}
+
+TEST_CASE("no sum overflows where codes reach further below zero than above") {
+    using lopsided_scheme = fqt::scheme<lopsided, fqt::symmetric<8>>;
+    static_assert(fqt::unit_of_sums<fqt::scheme<weights<8>, fqt::symmetric<8>>>(129) == 1.0f / 64); // 65,276 at most
+    static_assert(fqt::unit_of_sums<lopsided_scheme>(129) == 1.0f / 128);
+}
+
+TEST_CASE("what lies behind the last product has that one's bits") {
+    fqt::network<pool_last, four> net{fqt::seed{2}, {.batch = 64, .threads = 1}};
+    const digest::batch<fqt::network<pool_last, four>> b(64, 0);
+    const auto logits = net.forward(b.images, 64); // each a code of the pool's
+    CHECK(std::set<float>(logits.begin(), logits.end()).size() > 16);
+}
+
+TEST_CASE("weights of zero let no gradient through, also on a grid without zero") {
+    fqt::network<two_layers, signs> net{fqt::seed{2}, {.batch = 8, .threads = 1}};
+    const digest::batch<fqt::network<two_layers, signs>> b(8, 0);
+    const std::vector<float> slopes(8 * 4, 0.1f);
+    const auto is_zero = [](float v) { return v == 0; };
+    const auto first = net.parameter("first.weight"), last = net.parameter("last.weight");
+    const auto pass = [&] {
+        net.forward(b.images, 8);
+        net.backward(slopes);
+    };
+    pass();
+    CHECK_FALSE(std::ranges::all_of(first.gradient, is_zero));
+    std::ranges::fill(last.value, 0.0f);
+    pass();
+    CHECK(std::ranges::all_of(first.gradient, is_zero));
+    CHECK_FALSE(std::ranges::all_of(last.gradient, is_zero)); // they may grow again
 }
 
 TEST_CASE("a learnt range of images, by which there is no gradient, stays what the first batch made it") {

@@ -26,12 +26,6 @@ struct pack;
 template <std::size_t... I, class... T>
 struct pack<std::index_sequence<I...>, T...> : leaf<I, T>... {};
 
-template <class S>
-constexpr shape input_of() {
-    if constexpr (requires { S::input(); }) return S::input();
-    else return {};
-}
-
 /// The name that named<"...">(...) gave to a spec; empty if none did.
 template <class S>
 constexpr std::string_view label_of() {
@@ -54,6 +48,12 @@ template <layer_spec... Specs>
 struct chain_spec : spec {
     static constexpr const char* name = "";
     static constexpr int count = sizeof...(Specs);
+    static_assert(
+        [] {
+            constexpr int sizes[] = {detail::input_of<Specs>().size()...};
+            return std::ranges::all_of(sizes + 1, sizes + count, [](int size) { return size == 0; });
+        }(),
+        "fqt: input<C, H, W> stands inside a chain; it says what images are, so a network has it once, in front");
     static constexpr int products = (Specs::products + ... + 0), normalizations = (Specs::normalizations + ... + 0);
     static constexpr bool renews = (Specs::renews || ...);
     static_assert(
@@ -113,10 +113,11 @@ struct chain_spec : spec {
                 }
             return result;
         }();
-        // What lies before the first product stores its input in that one's formats.
+        // What lies before the first product stores its input in that one's formats, what lies behind the last one in
+        // those of that.
         template <std::size_t I>
         using scheme_at = placed<typename Scheme::base, Scheme::first&& static_cast<int>(I) <= ends[0],
-                                 Scheme::last && ends[1] == static_cast<int>(I)>;
+                                 Scheme::last && ends[1] >= 0 && static_cast<int>(I) >= ends[1]>;
 
         template <class>
         struct elements_of;

@@ -45,6 +45,8 @@ struct gated : times_gate<X> {
 
 template <layer_spec Body>
 struct gate_spec : spec {
+    static_assert(detail::input_of<Body>().size() == 0,
+                  "fqt: input<C, H, W> stands inside a gate; a network has it once, in front");
     static constexpr const char* name = "gate";
     static constexpr int products = Body::products, normalizations = Body::normalizations;
 

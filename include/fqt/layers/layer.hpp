@@ -148,4 +148,13 @@ struct plain_layer {
     void each_normalization(F&&) {}
 };
 
+namespace detail {
+/// What a spec says that images are, where it begins a network.
+template <class S>
+constexpr shape input_of() {
+    if constexpr (requires { S::input(); }) return S::input();
+    else return {};
+}
+} // namespace detail
+
 } // namespace fqt

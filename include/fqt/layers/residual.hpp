@@ -121,6 +121,8 @@ struct pad_shortcut_spec : spec {
 
 template <layer_spec Body, layer_spec Shortcut>
 struct residual_spec : spec {
+    static_assert(detail::input_of<Body>().size() == 0 && detail::input_of<Shortcut>().size() == 0,
+                  "fqt: input<C, H, W> stands inside a residual; a network has it once, in front");
     static constexpr const char* name = "residual";
     static constexpr int products = Body::products + Shortcut::products,
                          normalizations = Body::normalizations + Shortcut::normalizations;

@@ -33,6 +33,11 @@ struct uniform_edges {};
 template <const auto& Scheme>
 struct edges_of {};
 
+namespace detail {
+template <class T, class... Others>
+inline constexpr bool one_of = (std::same_as<T, Others> || ...);
+}
+
 /// The formats of a network's tensors; designated initialisers name them, and what is left out has the default:
 /// weights, activations and gradients are floats.
 ///   weight           one grid per tensor or output channel
@@ -68,6 +73,12 @@ struct scheme {
     using residual_type = Residual;
     using edges_type = Edges;
 
+    static_assert(detail::one_of<Sums, binary16, float>,
+                  "fqt: scheme.sums is binary16{} or float{}; bfloat16 would round away most of a sum");
+    static_assert(detail::one_of<Gradient, bfloat16, float>,
+                  "fqt: scheme.gradient is bfloat16{} or float{}; most gradients are below what binary16 holds");
+    static_assert(detail::one_of<Residual, binary16, bfloat16, float>,
+                  "fqt: scheme.residual is binary16{}, bfloat16{} or float{}");
     static_assert(quantizer<Weight>, "fqt: scheme.weight is not a quantizer");
     static_assert(quantizer<Activation>, "fqt: scheme.activation is not a quantizer");
     static_assert(quantizer<InputGradient>, "fqt: scheme.input_gradient is not a quantizer");
@@ -108,6 +119,10 @@ struct scheme {
                   "learn by; use full_range or a rule of clipping.hpp");
     static_assert(!takes_no_negatives<Weight>,
                   "fqt: scheme.weight has a range for tensors that cannot be negative; use learned_step or sawb");
+    static_assert(
+        !takes_no_negatives<InputGradient> && !takes_no_negatives<WeightGradient>,
+        "fqt: scheme.input_gradient or scheme.weight_gradient has a range for tensors that cannot be negative, "
+        "and gradients can; use full_range or a rule of clipping.hpp");
     static_assert(
         !transforms_weights<Activation> && !transforms_weights<InputGradient> && !transforms_weights<WeightGradient>,
         "fqt: tanh_weights<quantizer> is for scheme.weight alone; use the quantizer by itself");
