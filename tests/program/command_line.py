@@ -248,7 +248,7 @@ if sys.argv[2] == "pictures":
     expect(lines_of("photos/log.jsonl")[0]["classes"] == [f"class{n}" for n in range(10)], "folders are classes")
     refuses(["first 20 training images of pictures are of 3 of its 10 classes", "--train-images"], *PHOTOS,
             "--scale-pictures", "--train-images", "20")
-    refuses(["there is no folder pictrues"], *PHOTOS, "--scale-pictures", "--data", "pictrues")
+    refuses(["there is no folder pictrues"], *[w.replace("pictures", "pictrues") for w in PHOTOS], "--scale-pictures")
 refuses(["no network is called 'lenet'", "'lenet5'"], "train", "--data", "generated", "--network", "lenet")
 refuses(["scheme called 'w8a8g3'", "'w8a8g4'"], *TRAIN, "--scheme", "w8a8g3")
 refuses(["'gain_cest'", "'gain_crest'"], *TRAIN, "--rectifier", "gain_cest")

@@ -74,9 +74,11 @@ struct batch_norm final : layer {
                 real_variance =
                     over_batch(r, [&](int n, int p) { return std::pow(units()(n, c, p) - batch_mean[k], 2); }) / count
                     * unit * unit;
-                mean[k] = r.follow(mean[k], r.real(real_mean), seen[0] > 0);
-                variance[k] = r.follow(
-                    variance[k], r.real(count > 1 ? real_variance * count / (count - 1) : real_variance), seen[0] > 0);
+                if (count > 1 || seen[0] == 0) {
+                    const double unbiased = count > 1 ? real_variance * count / (count - 1) : real_variance;
+                    mean[k] = r.follow(mean[k], r.real(real_mean), seen[0] > 0);
+                    variance[k] = r.follow(variance[k], r.real(unbiased), seen[0] > 0);
+                }
             }
             const double s = std::sqrt(real_variance + double{1e-5f});
             inverse[k] = unit / s, sigma[k] = r.real(s);
@@ -143,8 +145,8 @@ struct pool final : coding_layer {
     value x{};
 
     pool(geometry of, bool max) : coding_layer(of.in, of.out()), g(of), greatest(max) {}
-    void place(lists& l, const std::string& called, const scheme& s, bool, bool) override {
-        place_input(l, called, s, s.activation);
+    void place(lists& l, const std::string& called, const scheme& s, bool first, bool last) override {
+        place_input(l, called, s, s.where(first || last).activation);
     }
     template <class F>
     void each_tap(int p, F&& f) const {
@@ -239,9 +241,8 @@ struct chain final : layer {
             const int mine = part->products();
             const std::string full =
                 (called.empty() ? "" : called + ".") + (label.empty() ? std::to_string(index) : label);
-            const bool edges = mine > 0 && !part->own;
-            part->place(l, full, part->own.value_or(s), edges && first && before == 0,
-                        edges && last && before + mine == products());
+            part->place(l, full, part->own.value_or(s), !part->own && first && before == 0,
+                        !part->own && last && products() > 0 && before + mine == products());
             before += mine, ++index;
         }
     }
