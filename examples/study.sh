@@ -9,11 +9,12 @@
 # DIR         the folder of CIFAR-10's binary files
 # --file      the results file, docs/results/study.jsonl unless given; another one measures everything anew
 # --data-100  the folder of CIFAR-100's, for stage more
-# stage       rates, forms, weights, test, parts or more (examples/study/study.py --help); all but more unless given
+# stage       rates, forms, weights, test, whole, parts, deep or more (examples/study/study.py --help); all but more
+#             unless given
 #
 # On Debian, packages that are missing are installed first. The build is kept in build/study.
 set -euo pipefail
-case " ${*:---help} " in *" --help "* | *" -h "*) sed -n '3,16s/^# \?//p' "$0"; exit 0 ;; esac
+case " ${*:---help} " in *" --help "* | *" -h "*) sed -n '3,17s/^# \?//p' "$0"; exit 0 ;; esac
 [ -d "$1" ] || { echo "there is no folder $1; the first word is that of CIFAR-10's binary files"; exit 2; }
 data=$(realpath -- "$1")
 shift

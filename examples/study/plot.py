@@ -29,8 +29,8 @@ FAMILIES = [
 def main(source, target):
     runs = list(lines_of(pathlib.Path(source)))
     found = {}
-    for label in ("parts", "test"):
-        for key, values in of_schemes(runs, label).items():
+    for label in ("parts", "test", "whole"):
+        for key, values in of_schemes(runs, label, "test").items():
             mean, error = moments(values)
             found[key] = mean, error if len(values) > 1 else math.nan  # which draws no bar
     plt.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "fqt", "font.size": 10, "font.family": "sans-serif"})

@@ -11,8 +11,11 @@ Stages, each of which needs the results of those before it:
   forms     form and weight of a rectifier of gains, on held-out training images, for the two rows with a grid a tensor
   weights   weight of the chosen form for every row, and rate with bounded branches, on held-out training images
   test      tier 1: every row with and without the rectifier, three seeds, on the test set, which nothing above has seen
+  whole     for a grid a tensor of 4 bits that ends at 12 rms, two rates that tied, held out after whole runs, and the
+            form of a rectifier that helps at 4 bits at the better of them, held out and on the test set
   parts     tier 2: other formats, one seed or three, and ablations, on the test set; a form's weight over decades, held
             out
+  deep      ResNet-56 at the rates of ResNet-20, rows with the least noise and the most, on the test set
   more      tier 3: 30 and 200 epochs, deeper and wider networks, CIFAR-100, one seed, on the test set; not among the
             stages by default
 Every row of tier 1 is tuned by the same rule: three rates, and further ones by factors of two for as long as the best
@@ -35,7 +38,7 @@ import threading
 NETWORK = "resnet20"
 TEST_EPOCHS, TUNE_EPOCHS, HELD_OUT, TUNE_SEED = 15, 3, 5000, 101
 SEEDS = [1, 2, 3]
-STAGES = ["rates", "forms", "weights", "test", "parts", "more"]
+STAGES = ["rates", "forms", "weights", "test", "whole", "parts", "deep", "more"]
 RATES = [0.1, 0.2, 0.4]
 # Tier 1. The first four have no rectifier: float gradients, and blocks that add little noise.
 PLAIN_ROWS = ["fp32", "w8a8", "blocks4", "blocks3"]
@@ -43,7 +46,8 @@ ROWS = ["tensor8", "tensor4", "tensor4-rms12", "tensor2", "w8a8g4", "w8a8g2", "l
 # Multiples of the rms at which a grid ends, and a grid without, held out at the rate of the row that has none.
 MULTIPLES = {"tensor4-rms6": "tensor4", "tensor4-rms24": "tensor4", "sample3": "w8a8g4", "sample3-rms6": "w8a8g4",
              "sample3-rms12": "w8a8g4", "sample2-rms3": "w8a8g2", "sample2-rms6": "w8a8g2"}
-TIED = {"tensor4-rms12": 0.2}  # a second rate that is tested, since held out it was 0.02 points from the best
+# A second rate that is tested, since after 3 epochs held out it was 0.02 points from the best.
+TIED = {"tensor4-rms12": 0.2}
 # Tier 2, with the row that each is a change of: it is not tuned, but has that row's rate.
 PARTS = {"sample3": "w8a8g4", "tensor3": "tensor4", "luq4-sample": "luq4", "luq3": "luq4", "channel4": "tensor4",
          "split4": "w8a8g4", "split3": "w8a8g4", "split2": "w8a8g2", "averaged3": "w8a8g4", "averaged2": "w8a8g2",
@@ -57,6 +61,7 @@ OTHER_OPTIMIZERS = {"ui8": "deviating", "niti": "niti"}
 OWN_RATES = {"niti"}  # optimizers that take neither rate nor decay
 FORM_ROWS = ["tensor4", "tensor2"]
 START_ROWS = ["tensor2", "w8a8g2"]
+DEEP, DEEP_ROWS, DEEP_LAST_GAMMA = "resnet56", ["tensor8", "tensor4", "tensor4-rms12", "tensor2", "w8a8g4"], 0.03
 SIGMA_FORMS, SIGMA_WEIGHT = ["gain_energy", "gain_energy-through_sigma"], 1e-2
 CREST = ("tensor4", "gain_crest-quantized", 1e-2)
 DECADES = [1e-4, 1e-1, 1.0]  # weights of the chosen form beside those of the forms and the tuning
@@ -170,7 +175,11 @@ def weight_runs(results, scheme):
         return None
     gains = [[tuned("weights", scheme, rate=rate, rectifier=form[0], rectification=factor * form[1])]
              for factor in WEIGHT_FACTORS]
-    return gains + rate_runs(results, "weights", scheme, [factor * rate for factor in BRANCH_RATE_FACTORS], **BRANCHES)
+    return gains + branch_runs(results, scheme, rate)
+
+
+def branch_runs(results, scheme, rate):
+    return rate_runs(results, "weights", scheme, [factor * rate for factor in BRANCH_RATE_FACTORS], **BRANCHES)
 
 
 def rectified(results, label, scheme, **changes):
@@ -203,6 +212,17 @@ def runs_of(stage, results):
                 yield run_of("test", scheme, rate=tested, seed=seed)
             if scheme in ROWS and (run := rectified(results, "test", scheme, seed=seed)):
                 yield run
+    elif stage == "whole":
+        for scheme, tied in TIED.items():
+            if (rate := best_rate(results, scheme)) is None:
+                continue
+            plain = [[tuned("whole", scheme, epochs=TEST_EPOCHS, rate=r)]
+                     for r in dict.fromkeys([rate, tied])]
+            yield from sum(plain, [])
+            if (best := results.best(plain)) is not None:
+                crest = {"rectifier": CREST[1], "rectification": CREST[2]}
+                yield {**best, **crest}
+                yield from (run_of("whole", scheme, rate=best["rate"], seed=seed, **crest) for seed in SEEDS)
     elif stage == "parts":
         for scheme, like in PARTS.items():
             if (rate := best_rate(results, like)) is not None:
@@ -223,6 +243,8 @@ def runs_of(stage, results):
         for scheme in START_ROWS:  # bounded branches without their loss: what the start alone does
             if (run := rectified(results, "ablation", scheme)) and run["last_gamma"] != 1:
                 yield {**run, "rectifier": "none", "rectification": 0.0}
+                if scheme in FORM_ROWS:  # and a smaller start, as ResNet-56 has it
+                    yield {**run, "last_gamma": DEEP_LAST_GAMMA}
         if (rate := best_rate(results, CREST[0])) is not None:  # the form that helped most at 4 bits, held out
             for seed in SEEDS:
                 yield run_of("ablation", CREST[0], rate=rate, rectifier=CREST[1], rectification=CREST[2], seed=seed)
@@ -232,6 +254,19 @@ def runs_of(stage, results):
         if (form := best_form(results)) is not None:
             for weight in DECADES:
                 yield tuned("decades", "tensor4", rate=FORM_RATE, rectifier=form[0], rectification=weight)
+    elif stage == "deep":
+        for scheme in DEEP_ROWS:
+            if (rate := best_rate(results, scheme)) is None:
+                continue
+            yield run_of("deep", scheme, network=DEEP, rate=TIED.get(scheme, rate))
+            if scheme == CREST[0]:
+                yield run_of("deep", scheme, network=DEEP, rate=rate, rectifier=CREST[1], rectification=CREST[2])
+            if scheme in FORM_ROWS and (best := results.best(branch_runs(results, scheme, rate))) is not None:
+                run = run_of("deep", scheme, network=DEEP, **{**BRANCHES, "last_gamma": DEEP_LAST_GAMMA},
+                             rate=best["rate"])
+                yield run
+                if scheme in START_ROWS:  # what the start alone does
+                    yield {**run, "rectifier": "none", "rectification": 0.0}
     elif stage == "more":
         # With the rates of ResNet-20 after 15 epochs.
         for network, epochs in LONG_RUNS:
@@ -323,7 +358,11 @@ def main():
     for stage in arguments.stages:
         while True:  # results may ask for further runs of the same stage
             results = Results(arguments.file)
-            left = [run for run in runs_of(stage, results) if results.accuracy(run) is None]
+            known = list(runs_of(stage, results))
+            if not known:
+                print(f"{stage}: nothing yet; run the stages before it first", flush=True)
+                break
+            left = [run for run in known if results.accuracy(run) is None]
             without = [run for run in left if data_of(run, arguments) is None]
             left = [run for run in left if run not in without]
             print(f"{stage}: {len(left)} runs left" + f", {len(without)} more with --data-100" * bool(without),

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""Prints the results of the study as Markdown tables.
+"""Prints the results of the study as a page of Markdown tables; docs/results/tables.md is that of the runs beside it.
 
 Usage: table.py <results.jsonl>
 """
@@ -91,30 +91,32 @@ def rectifier_of(row):
     return "" if row.rectifier == "none" else f"{row.rectifier} {row.rectification:g}" + begins(row.last_gamma)
 
 
-def of_schemes(runs, label):
+def of_schemes(runs, label, split=None):
     """Accuracies of each scheme, plain and rectified: of its rows those that have most seeds, and of equals those at
-    the rate that tuning chose."""
+    the rate that whole runs chose."""
     def rank(item):
         row, seeds = item
-        return len(seeds), row.rate != TIED.get(row.scheme)
+        return len(seeds), row.rate == TIED.get(row.scheme)
     return {(row.scheme, row.rectifier != "none"): list(seeds.values())
-            for row, seeds in sorted(rows(runs, label).items(), key=rank)}
+            for row, seeds in sorted(rows(runs, label).items(), key=rank) if split in (None, row.split)}
 
 
 def tier_1(runs):
-    found = rows(runs, "test")
-    print("| gradients | bits into dX / dW | levels | rectifier | rate | test accuracy, % |")
-    print("|---" * 6 + "|")
+    whole = {row: seeds for row, seeds in rows(runs, "whole").items() if row.split == "test"}
+    found = rows(runs, "test") | whole
+    print("\n## Tuned rows, with and without a rectifier\n")
+    print("| gradients | scheme | bits into dX / dW | levels | rectifier | rate | test accuracy, % |")
+    print("|---" * 7 + "|")
     for scheme, (name, bits, levels) in NAMES.items():
         for row, seeds in sorted(((r, v) for r, v in found.items() if r.scheme == scheme),
                                  key=lambda item: (item[0].rectifier != "none", item[0])):
-            print(f"| {name} | {bits} | {levels} | {rectifier_of(row)} | {row.rate:g} "
+            print(f"| {name} | `{scheme}` | {bits} | {levels} | {rectifier_of(row)} | {row.rate:g} "
                   f"| {accuracy(list(seeds.values()))} |")
 
 
 def gaps(runs):
     """What each row is below fp32, and what a rectifier makes of it, with standard errors."""
-    best = of_schemes(runs, "test")
+    best = of_schemes(runs, "test") | of_schemes(runs, "whole", "test")
     if ("fp32", False) not in best:
         return
 
@@ -127,22 +129,23 @@ def gaps(runs):
         enough = min(len(a), len(b)) > 1
         return f"{value:+.2f} +- {error:.2f}" if enough else f"{value:+.2f}"
 
-    print("\n| gradients | bits into dX / dW | less fp32 | rectified less plain | beyond two standard errors "
-          "| share of the gap |\n" + "|---" * 6 + "|")
+    print("\n## What they are below fp32, in points\n\n"
+          "| gradients | scheme | bits into dX / dW | less fp32 | rectified less plain | beyond two standard errors "
+          "| share of the gap |\n" + "|---" * 7 + "|")
     for scheme, (name, bits, _) in NAMES.items():
         if scheme == "fp32" or (scheme, False) not in best:
             continue
         plain, fp32 = best[scheme, False], best["fp32", False]
         gap = minus(plain, fp32)
-        cells = [name, bits, text(gap, plain, fp32), "", "", ""]
+        cells = [name, f"`{scheme}`", bits, text(gap, plain, fp32), "", "", ""]
         if (scheme, True) in best:
             rectified = best[scheme, True]
             gain = minus(rectified, plain)
-            cells[3] = text(gain, rectified, plain)
+            cells[4] = text(gain, rectified, plain)
             if min(len(plain), len(rectified)) > 2:
-                cells[4] = "yes" if abs(gain[0]) > 2 * gain[1] else "no"
-                if cells[4] == "yes" and gap[0] < -2 * gap[1]:
-                    cells[5] = f"{-100 * gain[0] / gap[0]:.0f} %"
+                cells[5] = "yes" if abs(gain[0]) > 2 * gain[1] else "no"
+                if cells[5] == "yes" and gap[0] < -2 * gap[1]:
+                    cells[6] = f"{-100 * gain[0] / gap[0]:.0f} %"
         print("| " + " | ".join(cells) + " |")
 
 
@@ -150,11 +153,11 @@ def begins(last_gamma):
     return f", last gammas begin at {last_gamma:g}" if last_gamma != 1 else ""
 
 
-def others(runs, label, title):
-    found = rows(runs, label)
+def others(runs, label, title, split=None):
+    found = {row: seeds for row, seeds in rows(runs, label).items() if split in (None, row.split)}
     if not found:
         return
-    print(f"\n| {title} | bits into dX / dW | change | accuracy, % |\n|---|---|---|---|")
+    print(f"\n## {title}\n\n| gradients | scheme | bits into dX / dW | change | accuracy, % |\n" + "|---" * 5 + "|")
     for row, seeds in found.items():
         name, bits, _ = NAMES[row.scheme]
         change = [f"{row.network}, {row.epochs} epochs"] * (label == "more") \
@@ -162,19 +165,26 @@ def others(runs, label, title):
             + [f"optimizer {row.optimizer}"] * (row.optimizer != "sgd") \
             + [f"{row.rectifier} {row.rectification:g}"] * (row.rectifier != "none") \
             + [f"decay of gamma {row.decay_gamma:g}"] * bool(row.decay_gamma)
-        print(f"| {name} | {bits} | {', '.join(change)}{begins(row.last_gamma)} | {accuracy(list(seeds.values()))} |")
+        print(f"| {name} | `{row.scheme}` | {bits} | {', '.join(change)}{begins(row.last_gamma)} "
+              f"| {accuracy(list(seeds.values()))} |")
 
 
 def main(path):
+    if not pathlib.Path(path).exists():
+        sys.exit(f"there are no results in {path} yet")
     runs = list(lines_of(pathlib.Path(path)))
+    print("# Results in full\n\nEvery run of the study, by examples/study/table.py; what they mean is in results.md.\n"
+          "Accuracies are means over three seeds, +- the standard error of the mean, where nothing else is said.")
     tier_1(runs)
     gaps(runs)
-    others(runs, "parts", "other grids, test set")
-    others(runs, "ablation", "ablations, test set")
-    others(runs, "decades", "weights over decades, held-out images")
-    others(runs, "more", "longer and larger, test set")
+    others(runs, "parts", "Other grids, not tuned, test set")
+    others(runs, "ablation", "Ablations, test set")
+    others(runs, "deep", "ResNet-56, test set")
+    others(runs, "more", "Longer and larger, test set")
+    others(runs, "whole", "Rates by whole runs, held-out images", "held out")
+    others(runs, "decades", "Weights over decades, held-out images")
     for label in ("rates", "forms", "weights"):
-        others(runs, label, f"tuning ({label}), held-out images")
+        others(runs, label, f"Tuning: {label}, held-out images")
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ def run_stages(file, stages, at_most=10**6):
 
 
 with tempfile.TemporaryDirectory() as folder:
-    file, stages = pathlib.Path(folder) / "study.jsonl", ["rates", "forms", "weights", "test", "parts"]
+    file, stages = pathlib.Path(folder) / "study.jsonl", study.STAGES[:-1]
     first = run_stages(file, stages, 50)
     rest = run_stages(file, stages)
     assert len(first) == 50
@@ -90,7 +90,8 @@ with tempfile.TemporaryDirectory() as folder:
     rectified = {(run["scheme"], run["seed"]) for run in tests if run["rectifier"] != "none"}
     assert rectified == set(itertools.product(study.ROWS, study.SEEDS))
     assert len(tests) == len(rectified) + len(study.PLAIN_ROWS + study.ROWS) * len(study.SEEDS)
-    tuned = [run for run in first + rest if run["label"] in ("rates", "forms", "weights")]
+    tuned = [run for run in first + rest
+             if run["label"] in ("rates", "forms", "weights") or (run["label"], run["split"]) == ("whole", "held out")]
     assert all(run["split"] == "held out" and run["seed"] not in study.SEEDS for run in tuned)
     decades = [run for run in first + rest if run["label"] == "decades"]
     assert {run["rectifier"] for run in decades} == {"gain_crest"} and len(decades) == len(study.DECADES)
@@ -106,10 +107,23 @@ with tempfile.TemporaryDirectory() as folder:
     multiples = {run["scheme"]: run["rate"] for run in tuned if run["scheme"] in study.MULTIPLES}
     assert multiples == {scheme: study.best_rate(results, like) for scheme, like in study.MULTIPLES.items()}
     scheme, form, weight = study.CREST
-    crests = [run for run in first + rest if run["split"] == "test"
+    crests = [run for run in first + rest if run["label"] == "ablation"
               and (run["scheme"], run["rectifier"], run["rectification"]) == (scheme, form, weight)]
     assert sorted(run["seed"] for run in crests) == study.SEEDS
     assert {run["rate"] for run in crests} == {study.best_rate(results, scheme)}
+    whole = [run for run in first + rest if run["label"] == "whole"]
+    assert {run["epochs"] for run in whole} == {study.TEST_EPOCHS}
+    assert {run["rectifier"] for run in whole} == {"none", form}
+    tested = [run for run in whole if run["split"] == "test"]
+    assert [run["seed"] for run in tested] == study.SEEDS and {run["rectifier"] for run in tested} == {form}
+    deep = {(run["scheme"], run["rectifier"], run["last_gamma"]): run
+            for run in first + rest if run["label"] == "deep"}
+    assert {scheme for scheme, *what in deep if what == ["none", 1.0]} == set(study.DEEP_ROWS)
+    assert {scheme for scheme, *what in deep if what == ["none", study.DEEP_LAST_GAMMA]} == {"tensor2"}
+    for scheme in study.FORM_ROWS:
+        run = deep[scheme, "bounded_branches", study.DEEP_LAST_GAMMA]
+        assert run["network"] == study.DEEP, run
+        assert scheme not in BRANCHES_HELP or run["rate"] == 0.4, "the rate that is best with bounded branches"
     run_stages(file, ["more"])
 
     # The command of a run says what the run is, and leaves out what its optimizer does not take.
@@ -181,6 +195,23 @@ with tempfile.TemporaryDirectory() as folder:
         code, text = script("bin", *words)
         assert code != 0 and "building" not in text, text
 
+    # A stage whose plan rests on others says so, and so does a table without results.
+    code, text = script("bin", "--plan", "--file", "none.jsonl", "test")
+    assert code == 0 and "test: nothing yet; run the stages before it first" in text, text
+    try:
+        table.main(pathlib.Path(folder) / "none.jsonl")
+    except SystemExit as ended:
+        assert "no results" in str(ended)
+    else:
+        raise AssertionError("a table of no file")
+
+    # The page of tables is that of the results beside it.
+    results_of_docs = pathlib.Path(sys.argv[1]).resolve().parents[1] / "docs/results"
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        table.main(results_of_docs / "study.jsonl")
+    assert printed.getvalue() == (results_of_docs / "tables.md").read_text(), "make docs/results/tables.md anew"
+
     # Tables: every scheme with a name, means and standard errors, no run that another row hides.
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
@@ -192,7 +223,7 @@ with tempfile.TemporaryDirectory() as folder:
     assert len(more) == len(study.LONG_RUNS) and all(f"| {n}, {e} epochs, " in text for n, e in more)
     assert table.moments([0.5, 0.6, 0.7]) == (60.0, math.sqrt(100 / 3))
     assert table.accuracy([0.5]) == "50.00 (1 seed)" and table.accuracy([0.5, 0.5, 0.1]) == "36.67 +- 13.33"
-    line = next(line for line in text.splitlines() if line.startswith("| linear, a grid a tensor | 2 | +"))
+    line = next(line for line in text.splitlines() if line.startswith("| linear, a grid a tensor | `tensor2` | 2 | +"))
     # All seeds are equal here: 0.9 for the rectified row, 0.7 for the plain one, 0.7 for fp32.
-    assert line.split("|")[4:6] == [" +20.00 +- 0.00 ", " yes "], line
+    assert line.split("|")[5:7] == [" +20.00 +- 0.00 ", " yes "], line
 print("the plan is in order")
