@@ -30,14 +30,15 @@ constexpr int codes_of_matrix(int codes) {
 constexpr int matrices_of(int sites) { return (sites + simd::most_matrix_rows - 1) / simd::most_matrix_rows; }
 
 /// Whether a correlation is to have its samples staged by columns of the window: a matrix takes several rows of sites
-/// then, and as many codes.
+/// then, and as many codes. (With two rows, copies cost more of the first cache than loads of weights gain.)
 template <correlation C, class Kind>
 inline constexpr bool by_columns = [] {
     const int pixel_bytes = staged_channels<Kind>(C.depth), codes = codes_of_matrix(C.taps_x * pixel_bytes);
     const bool is_whole = C.top == 0 && C.left == 0 && C.image_width == C.sites_x + C.taps_x - 1
         && C.image_rows.end <= C.sites_y + C.taps_y - 1 && C.target_width == C.sites_x;
     return C.plane == 0 && C.groups == 1 && C.stride == 1 && C.target_step == 1 && is_whole //
-        && codes > 0 && pixel_bytes % codes == 0 && C.sites_y > 1 && 2 * C.sites_x <= simd::most_matrix_rows;
+        && codes > 0 && pixel_bytes % codes == 0 && C.sites_y > 1
+        && (C.taps_x > 1 ? 4 : 2) * C.sites_x <= simd::most_matrix_rows;
 }();
 
 /// Whether a correlation is faster so: a matrix must have some rows, and some codes in each.
